@@ -1,0 +1,1 @@
+"""Subject folders or patches to shards, and shards to batches."""

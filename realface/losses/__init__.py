@@ -1,0 +1,1 @@
+"""What training optimises, one a file."""

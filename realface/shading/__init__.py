@@ -1,0 +1,1 @@
+"""Differentiable UV-space shading, linear inside."""

@@ -1,0 +1,1 @@
+"""Procedural subjects: licence-free faces made from a seed."""

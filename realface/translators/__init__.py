@@ -1,0 +1,1 @@
+"""LightningModules: the generator/discriminator step, once, and the four translators."""
