@@ -1,1 +1,4 @@
-"""What a UV map is: kinds, encoding, spaces, files. The only room that knows files and bit depth."""
+"""What a UV map is: kinds, encoding, spaces, files.
+
+The only room that knows files and bit depth.
+"""

@@ -1,0 +1,131 @@
+"""Shards to batches, for Lightning."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import webdataset
+
+from realface.data.shards import all_samples, each, endless_samples, read_index, shard_urls
+from realface.data.transforms import (
+    Batch,
+    CentreCrop,
+    RandomCrop,
+    ReadPatch,
+    SkinTone,
+    ToTensors,
+    collate,
+    mirror,
+)
+from realface.errors import InputError
+
+
+class ReflectanceDataModule(pl.LightningDataModule):
+    """Streams training and validation batches from a folder of shards.
+
+    Args:
+        shards: Folder that `realface pack` wrote.
+        batch_size: Samples per process and step.
+        crop: Side of the training crop [px]; at most the packed patch.
+        samples_per_epoch: Over all processes; an epoch is a number of samples, since shards are
+            drawn without end. Checkpoints and validation come at its end.
+        validation_samples: At most so many per epoch; 0: all.
+        workers: Loader processes; 0 loads in the training process.
+        shuffle: Samples held for shuffling, per worker.
+        mirror_probability: Of a left-right mirror.
+        tone_probability: Of a change of skin tone.
+        seed: Of the stream.
+    """
+
+    def __init__(
+        self,
+        shards: Path,
+        batch_size: int = 1,
+        crop: int = 512,
+        samples_per_epoch: int = 1500,
+        validation_samples: int = 64,
+        workers: int = 2,
+        shuffle: int = 64,
+        mirror_probability: float = 0.5,
+        tone_probability: float = 0.3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shards = Path(shards)
+        self.batch_size, self.crop = batch_size, crop
+        self.samples_per_epoch = samples_per_epoch
+        self.validation_samples = validation_samples
+        self.workers, self.shuffle = workers, shuffle
+        self.mirror_probability = mirror_probability
+        self.tone_probability = tone_probability
+        self.seed = seed
+        self._kinds: tuple[str, ...] | None = None
+        self._optional: tuple[str, ...] = ("mask",)
+
+    def setup(self, stage: str) -> None:
+        """Read the index and check it against what the translator needs.
+
+        Raises:
+            InputError: If a kind that the translator needs was not packed.
+        """
+        self._index = read_index(self.shards)
+        translator = self.trainer.lightning_module if self.trainer else None
+        if translator is None:
+            return
+        self._kinds = translator.required_kinds
+        self._optional = ("mask", *translator.optional_kinds)
+        missing = sorted(set(translator.required_kinds) - set(self._index["kinds"]))
+        if missing:
+            raise InputError(
+                f"{self.shards} with {', '.join(self._index['kinds'])}",
+                f"{', '.join(missing)} too, which {type(translator).__name__} needs",
+                "pack subjects that have these maps",
+            )
+
+    def train_dataloader(self) -> webdataset.WebLoader:
+        """Endless batches, cut into epochs of ``samples_per_epoch``."""
+        urls = shard_urls(self.shards, self._index, "train")
+        samples = each(
+            endless_samples(urls, self.seed, self.shuffle),
+            ReadPatch(self._kinds, self._optional),
+            ToTensors(),
+            RandomCrop(self.crop),
+            SkinTone(self.tone_probability, self.seed),
+        )
+        batches = samples.compose(webdataset.batched(self.batch_size, collation_fn=collate))
+        world = self.trainer.world_size if self.trainer else 1
+        steps = max(1, self.samples_per_epoch // (self.batch_size * world))
+        return self._loader(batches, self.workers).with_epoch(steps).with_length(steps)
+
+    def val_dataloader(self) -> webdataset.WebLoader:
+        """Every validation sample once, cropped in the middle."""
+        urls = shard_urls(self.shards, self._index, "val")
+        samples = each(
+            all_samples(urls),
+            ReadPatch(self._kinds, self._optional),
+            ToTensors(),
+            CentreCrop(self.crop),
+        )
+        batches = samples.compose(
+            webdataset.batched(self.batch_size, collation_fn=collate, partial=True)
+        )
+        workers = min(self.workers, len(urls))  # a worker without a shard is an error
+        loader = self._loader(batches, workers)
+        return loader.slice(-(-self.validation_samples // self.batch_size) or None)
+
+    def _loader(self, batches: webdataset.DataPipeline, workers: int) -> webdataset.WebLoader:
+        # Workers stay: WebDataset counts epochs in them, and a new one would repeat the first.
+        return webdataset.WebLoader(
+            batches,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Mirror training samples on the device."""
+        if self.trainer is None or not self.trainer.training:
+            return batch
+        chosen = torch.rand(len(batch["key"]), device=batch["mask"].device)
+        return mirror(batch, chosen < self.mirror_probability)

@@ -1,0 +1,128 @@
+"""Patches of whole maps: where they lie, and what they hold."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from realface.data.samples import Patch
+from realface.errors import InputError
+from realface.geometry.placement import place
+from realface.maps.io import MapFile
+from realface.maps.kinds import KINDS
+from realface.maps.subject import Subject
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A square of a map: its first row and column [px]."""
+
+    y: int
+    x: int
+
+
+def grid_places(size: tuple[int, int], patch: int, stride: int) -> list[Place]:
+    """Places on a regular grid; the last row and column end at the map's edge."""
+    rows, columns = (_starts(side, patch, stride) for side in size)
+    return [Place(y, x) for y in rows for x in columns]
+
+
+def _starts(side: int, patch: int, stride: int) -> list[int]:
+    last = side - patch
+    return sorted({*range(0, last + 1, stride), last}) if last >= 0 else []
+
+
+def random_places(size: tuple[int, int], patch: int, count: int, seed: int) -> list[Place]:
+    """``count`` places drawn uniformly, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = size
+    ys = torch.randint(height - patch + 1, (count,), generator=generator).tolist()
+    xs = torch.randint(width - patch + 1, (count,), generator=generator).tolist()
+    return [Place(y, x) for y, x in zip(ys, xs, strict=True)]
+
+
+def valid_places(
+    places: Sequence[Place], mask: Tensor | None, patch: int, minimum_valid: float
+) -> list[Place]:
+    """The places of which at least ``minimum_valid`` is inside the mask ``(1, H, W)``."""
+    if mask is None:
+        return list(places)
+    return [
+        place
+        for place in places
+        if mask[0, place.y : place.y + patch, place.x : place.x + patch].mean() >= minimum_valid
+    ]
+
+
+class SubjectPatches:
+    """A subject folder opened for cutting patches.
+
+    Args:
+        folder: The subject.
+        millimetres_per_unit: Overrides what ``subject.json`` says of ``shape``.
+
+    Raises:
+        InputError: If the maps differ in size, or a normal map is not in object space.
+    """
+
+    def __init__(self, folder: Path, millimetres_per_unit: float | None = None) -> None:
+        self.subject = Subject(folder)
+        self.size = self.subject.size()
+        kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
+        self._files: dict[str, MapFile] = {kind: self.subject.open(kind) for kind in kinds}
+        for file in self._files.values():
+            file.require_object_space()
+        self.mask = self._files["mask"].whole() if "mask" in self._files else None
+        if self.mask is None:
+            log.info("%s: no mask, every texel is taken as valid", folder)
+        given = millimetres_per_unit or self.subject.record.millimetres_per_unit
+        self.placement = (
+            place(self._files["shape"], self._files.get("mask"), given)
+            if "shape" in self._files
+            else None
+        )
+
+    def places(
+        self, patch: int, stride: int, count: int | None, seed: int, minimum_valid: float
+    ) -> list[Place]:
+        """Where patches are cut: ``count`` at random, or every ``stride`` texels."""
+        if min(self.size) < patch:
+            raise InputError(
+                f"{self.subject.folder} of {self.size[0]}x{self.size[1]} (height x width)",
+                f"maps of at least {patch}x{patch}",
+                "give a smaller --patch",
+            )
+        if count is None:
+            places = grid_places(self.size, patch, stride)
+            return valid_places(places, self.mask, patch, minimum_valid)
+        # Drawn generously, so that the mask can refuse most of them.
+        drawn = random_places(self.size, patch, 20 * count, seed)
+        return valid_places(drawn, self.mask, patch, minimum_valid)[:count]
+
+    def cut(self, place: Place, patch: int) -> Patch:
+        """The patch at a place; ``shape`` in millimetres, relative to the median position."""
+        maps = {k: f.read(place.y, place.x, patch, patch) for k, f in self._files.items()}
+        placed = self.placement
+        if placed is not None:
+            maps["shape"] = placed.apply(maps["shape"])
+        return Patch(
+            key=f"{key_of(self.subject.name)}-y{place.y:05d}-x{place.x:05d}",
+            subject=self.subject.name,
+            y=place.y,
+            x=place.x,
+            map_size=self.size,
+            millimetres_per_texel=None if placed is None else placed.millimetres_per_texel,
+            centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
+            bits={kind: file.record.bits for kind, file in self._files.items()},
+            maps=maps,
+        )
+
+
+def key_of(name: str) -> str:
+    """A name as a shard key: WebDataset cuts keys at the first dot."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)

@@ -1,0 +1,155 @@
+"""What is done to samples on the way to a training step.
+
+On the CPU, a sample at a time: crop, and the photometric part by albumentations. On the
+device, a batch at a time: the mirror, which knows what a vector is.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realface.data.samples import Patch, read_patch
+from realface.maps.kinds import KINDS
+from realface.maps.spaces import mirror_vectors
+
+Batch = dict[str, Any]
+
+
+class ReadPatch:
+    """Undecoded sample to patch; only the maps that training asks for, plus the mask."""
+
+    def __init__(self, kinds: Sequence[str] | None, optional: Sequence[str] = ("mask",)) -> None:
+        self.kinds, self.optional = kinds, optional
+
+    def __call__(self, sample: Mapping[str, Any]) -> Patch:
+        """Decode.
+
+        Raises:
+            InputError: Naming shard and key, if a wanted map is missing or damaged.
+        """
+        if self.kinds is None:
+            return read_patch(sample)
+        there = [kind for kind in self.optional if f"{kind}.png" in sample]
+        return read_patch(sample, dict.fromkeys([*self.kinds, *there]))
+
+
+class ToTensors:
+    """Patch to a plain dict of tensors ``(C, h, w)`` with its key; a missing mask is all ones."""
+
+    def __call__(self, patch: Patch) -> Batch:
+        """Convert."""
+        maps: Batch = dict(patch.maps)
+        first = next(iter(patch.maps.values()))
+        maps.setdefault("mask", torch.ones_like(first[:1]))
+        return {"key": patch.key, **maps}
+
+
+class RandomCrop:
+    """A square crop at a random place, the same for every map."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, sample: Batch) -> Batch:
+        """Crop."""
+        height, width = sample["mask"].shape[-2:]
+        y = random.randint(0, height - self.size)
+        x = random.randint(0, width - self.size)
+        return _crop(sample, y, x, self.size)
+
+
+class CentreCrop:
+    """The square crop in the middle, for validation."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, sample: Batch) -> Batch:
+        """Crop."""
+        height, width = sample["mask"].shape[-2:]
+        return _crop(sample, (height - self.size) // 2, (width - self.size) // 2, self.size)
+
+
+def _crop(sample: Batch, y: int, x: int, size: int) -> Batch:
+    return {
+        name: value[..., y : y + size, x : x + size] if isinstance(value, Tensor) else value
+        for name, value in sample.items()
+    }
+
+
+class SkinTone:
+    """Varies the colour of the skin: gamma, brightness and hue of ``diffuse_albedo``.
+
+    The albedo changes before it is lit, so input and target change together: the network sees
+    more skin tones, and no target contradicts its input. By albumentations, on CPU.
+
+    Args:
+        probability: Of a change.
+        seed: Of its random numbers.
+    """
+
+    def __init__(self, probability: float, seed: int) -> None:
+        self.probability, self.seed = probability, seed
+        self._compose: Any = None
+
+    def __call__(self, sample: Batch) -> Batch:
+        """Vary the sample's albedo, if it has one."""
+        if "diffuse_albedo" not in sample or self.probability == 0:
+            return sample
+        if self._compose is None:  # made in the worker: it holds a generator of its own
+            self._compose = _tone_transforms(self.probability, self.seed)
+        image = sample["diffuse_albedo"].permute(1, 2, 0).contiguous().numpy()
+        varied = self._compose(image=image)["image"]
+        return {**sample, "diffuse_albedo": torch.from_numpy(varied).permute(2, 0, 1)}
+
+
+def _tone_transforms(probability: float, seed: int) -> Any:
+    import albumentations
+
+    worker = torch.utils.data.get_worker_info()
+    return albumentations.Compose(
+        [
+            albumentations.RandomGamma(gamma_limit=(75, 135), p=probability),
+            albumentations.RandomBrightnessContrast(
+                brightness_limit=0.08, contrast_limit=0.08, p=probability
+            ),
+            albumentations.HueSaturationValue(
+                hue_shift_limit=4, sat_shift_limit=12, val_shift_limit=0, p=probability
+            ),
+        ],
+        seed=seed + (worker.id if worker else 0),
+    )
+
+
+def collate(samples: Sequence[Batch]) -> Batch:
+    """Samples to one batch: tensors stacked to ``(B, C, H, W)``, keys to a list."""
+    batch: Batch = {"key": [sample["key"] for sample in samples]}
+    for name, value in samples[0].items():
+        if isinstance(value, Tensor):
+            batch[name] = torch.stack([sample[name] for sample in samples])
+    return batch
+
+
+def mirror(batch: Batch, chosen: Tensor) -> Batch:
+    """Mirror the chosen samples of a batch left to right; vectors negate their x.
+
+    A mirrored face under mirrored lights is the mirrored image; lights are drawn after this.
+
+    Args:
+        batch: Maps ``(B, C, H, W)`` by kind.
+        chosen: ``(B,)`` bool.
+    """
+    pick = chosen.view(-1, 1, 1, 1)
+    mirrored = {
+        name: torch.where(pick, _mirrored(name, value), value)
+        for name, value in batch.items()
+        if name in KINDS
+    }
+    return {**batch, **mirrored}
+
+
+def _mirrored(kind: str, values: Tensor) -> Tensor:
+    return mirror_vectors(values) if KINDS[kind].is_vector else values.flip(-1)

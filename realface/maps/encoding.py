@@ -1,0 +1,45 @@
+"""Colour encodings and unit vectors, on tensors ``(..., C, H, W)``."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realface.maps.kinds import Encoding
+
+
+def srgb_to_linear(values: Tensor) -> Tensor:
+    """Decode sRGB, values in [0, 1] (IEC 61966-2-1).
+
+    Values outside [0, 1] continue the curve, so that a network's overshoot keeps a gradient:
+    the linear toe below zero, the power above one.
+    """
+    toe = values / 12.92
+    curve = ((values.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(values <= 0.04045, toe, curve)
+
+
+def linear_to_srgb(values: Tensor) -> Tensor:
+    """Encode linear light as sRGB; the inverse of `srgb_to_linear`, also outside [0, 1]."""
+    toe = values * 12.92
+    curve = 1.055 * values.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(values <= 0.0031308, toe, curve)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors ``(..., 3, H, W)`` at unit length, in float32; a zero vector stays zero."""
+    return F.normalize(vectors.float(), dim=-3, eps=1e-12)
+
+
+def convert(values: Tensor, source: Encoding, target: Encoding) -> Tensor:
+    """Colour values from one encoding to another; the same encoding passes through.
+
+    Raises:
+        ValueError: If either is no colour encoding and they differ.
+    """
+    if source == target:
+        return values
+    if (source, target) == ("srgb", "linear"):
+        return srgb_to_linear(values)
+    if (source, target) == ("linear", "srgb"):
+        return linear_to_srgb(values)
+    raise ValueError(f"values in {source!r} cannot be read as {target!r}")

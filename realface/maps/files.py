@@ -1,0 +1,207 @@
+"""Image files to arrays and back, at their own bit depth.
+
+PNG and JPEG go through imagecodecs (Pillow cuts 16-bit RGB PNG to 8 bits, OpenCV fills in the
+rest of a truncated file), TIFF through tifffile, EXR through OpenEXR. Arrays are
+``(H, W, C)`` in RGB order: uint8, uint16, float16 or float32.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realface.errors import FailureError, InputError
+
+Array = NDArray[Any]
+
+SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".jpg", ".jpeg")
+"""What can be read; writing leaves out JPEG."""
+
+_JPEG_END = b"\xff\xd9"
+_LARGEST_SIDE = 65536  # px; a header that says more is taken for damage, before memory is
+
+
+def read_image(path: Path) -> Array:
+    """Read an image at its own depth.
+
+    Returns:
+        ``(H, W, C)`` uint8, uint16, float16 or float32, C in 1, 3, 4, RGB(A) order.
+
+    Raises:
+        InputError: If the file is missing, damaged, of an unknown type, has another number
+            of channels, or holds NaN or infinity.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"{path}, a {suffix or 'suffixless'} file",
+            f"one of {', '.join(SUFFIXES)}",
+            "convert it to one of these",
+        )
+    if not path.is_file():
+        raise InputError(f"{path}, which is no file", "an image", "check the path")
+    try:
+        pixels = _READERS[suffix](path)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # the codecs raise types of their own
+        raise InputError(
+            f"{path}, which cannot be decoded ({error})",
+            f"a whole {suffix[1:].upper()} file",
+            "write or copy it again: it may be truncated",
+        ) from error
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    _check(path, pixels)
+    return pixels
+
+
+def _check(path: Path, pixels: Array) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise InputError(
+            f"{path}, an array of shape {pixels.shape}",
+            "an image of 1, 3 or 4 channels",
+            "save it as grey, RGB or RGBA, one page",
+        )
+    if pixels.dtype not in (np.uint8, np.uint16, np.float16, np.float32):
+        raise InputError(
+            f"{path} with {pixels.dtype} values",
+            "8 or 16 bit integers, half or float",
+            "save it at one of these depths",
+        )
+    if pixels.dtype.kind == "f":
+        bad = ~np.isfinite(pixels).all(axis=2)
+        if bad.any():
+            y, x = np.argwhere(bad)[0]
+            raise InputError(
+                f"{path} with {int(bad.sum())} texels of NaN or infinity, the first at "
+                f"(y={y}, x={x})",
+                "finite values",
+                "fill these texels in the program that wrote the file",
+            )
+
+
+def _read_png(path: Path) -> Array:
+    import imagecodecs
+
+    data = path.read_bytes()
+    _check_header(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    pixels = imagecodecs.png_decode(data)
+    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
+        pixels = pixels[..., [0, 0, 0, 1]]
+    return pixels
+
+
+def _check_header(width: int, height: int) -> None:
+    if max(width, height) > _LARGEST_SIDE:
+        raise ValueError(f"its header says {width}x{height}, above {_LARGEST_SIDE} a side")
+
+
+def _read_jpeg(path: Path) -> Array:
+    import imagecodecs
+
+    data = path.read_bytes()
+    # The decoder pads a truncated file with grey, without a word.
+    if _JPEG_END not in data[-64:]:
+        raise ValueError("it has no end-of-image marker")
+    return imagecodecs.jpeg_decode(data)
+
+
+def _read_tiff(path: Path) -> Array:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        _check_header(page.imagewidth, page.imagelength)
+        if page.photometric.name in ("PALETTE", "MINISWHITE"):
+            raise ValueError(f"photometric {page.photometric.name} is not read")
+        pixels = page.asarray()
+        if page.planarconfig.name == "SEPARATE" and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+    return pixels
+
+
+def _read_exr(path: Path) -> Array:
+    import OpenEXR
+
+    with OpenEXR.File(str(path)) as file:
+        channels = {name: channel.pixels for name, channel in file.channels().items()}
+    for names in (("RGBA",), ("RGB",), ("R", "G", "B", "A"), ("R", "G", "B"), ("X", "Y", "Z"),
+                  ("x", "y", "z"), ("Y",), ("R",)):  # fmt: skip
+        if all(name in channels for name in names) and (names != ("Y",) or len(channels) == 1):
+            found = [channels[name] for name in names]
+            return found[0] if len(found) == 1 else np.stack(found, axis=-1)
+    if len(channels) == 1:
+        return next(iter(channels.values()))
+    raise ValueError(f"its channels {sorted(channels)} are neither RGB(A), XYZ nor one")
+
+
+_READERS = {
+    ".png": _read_png,
+    ".jpg": _read_jpeg,
+    ".jpeg": _read_jpeg,
+    ".tif": _read_tiff,
+    ".tiff": _read_tiff,
+    ".exr": _read_exr,
+}
+
+
+def write_image(path: Path, pixels: Array) -> None:
+    """Write a PNG (uint8, uint16) or EXR (float16, float32) whole, then rename it into place.
+
+    Args:
+        path: Ends in ``.png`` or ``.exr``.
+        pixels: ``(H, W, C)``, C in 1, 3, 4.
+
+    Raises:
+        FailureError: If the disk refuses; nothing is left under ``path`` or beside it.
+    """
+    partial = partial_path(path)
+    try:
+        if path.suffix.lower() == ".png":
+            partial.write_bytes(encode_png(pixels))
+        else:
+            _write_exr(partial, pixels)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise disk_failure(path, error) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def encode_png(pixels: Array, level: int = 1) -> bytes:
+    """PNG bytes of ``(H, W, C)`` uint8 or uint16, C in 1, 3, 4."""
+    import imagecodecs
+
+    grey = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(grey), level=level))
+
+
+def _write_exr(path: Path, pixels: Array) -> None:
+    import OpenEXR
+
+    name = {1: "Y", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+    values = np.ascontiguousarray(pixels[..., 0] if name == "Y" else pixels)
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    try:
+        OpenEXR.File(header, {name: values}).write(str(path))
+    except RuntimeError as error:  # what the binding makes of a failed write
+        raise OSError(str(error)) from error
+
+
+def partial_path(path: Path) -> Path:
+    """The temporary name under which a file is written until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def disk_failure(path: Path, error: OSError) -> FailureError:
+    """What a refused write means to the user."""
+    return FailureError(
+        f"writing {path} failed: {error}",
+        "a writable folder with room for the maps",
+        "free some space or choose another output folder; nothing was left half-written",
+    )

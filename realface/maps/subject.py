@@ -1,0 +1,127 @@
+"""A subject folder: one face as a folder of maps with ``subject.json``."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from realface.errors import InputError
+from realface.maps.files import SUFFIXES, Array, read_image
+from realface.maps.io import MapFile
+from realface.maps.kinds import KINDS
+from realface.maps.record import (
+    FILE_NAME,
+    MapRecord,
+    SubjectRecord,
+    default_record,
+    read_record,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Subject:
+    """The maps of one face.
+
+    Args:
+        folder: ``<kind>.<png|tif|tiff|exr|jpg>`` files, with or without ``subject.json``. Files
+            that the json does not name take the defaults of their kind, which is logged.
+
+    Raises:
+        InputError: If there is no such folder, no map in it, or a file that the json names is
+            missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}, which is no folder", "a subject folder", "check the path")
+        self.folder = folder
+        record = read_record(folder) if (folder / FILE_NAME).exists() else SubjectRecord()
+        for kind, entry in record.maps.items():
+            if not (folder / entry.file).is_file():
+                raise InputError(
+                    f"{folder} without {entry.file}",
+                    f"the {kind} that its subject.json names",
+                    "put the file back or take its entry out of subject.json",
+                )
+        for kind in KINDS:
+            if kind not in record.maps and (path := _find(folder, kind)):
+                record = record.with_map(kind, _by_default(path, kind))
+        self.record = record
+        if not record.maps:
+            raise InputError(
+                f"{folder} without a single map",
+                "files such as texture.png, shape.exr or diffuse_albedo.tif",
+                f"name the files by kind: {', '.join(KINDS)}",
+            )
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.record.maps
+
+    def open(self, kind: str) -> MapFile:
+        """Open one map.
+
+        Raises:
+            InputError: If the subject has no such map, or its file is not what it should be.
+        """
+        if kind not in self.record.maps:
+            raise InputError(
+                f"{self.folder} without {kind}",
+                f"a file {kind}.<{'|'.join(suffix[1:] for suffix in SUFFIXES)}>",
+                f"add it, for example with `realface add {self.folder} {kind} FILE`",
+            )
+        record = self.record.maps[kind]
+        return MapFile(self.folder / record.file, KINDS[kind], record)
+
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` that all maps share.
+
+        Raises:
+            InputError: If they differ.
+        """
+        sizes = {kind: record.size for kind, record in self.record.maps.items()}
+        first_kind, first = next(iter(sizes.items()))
+        for kind, size in sizes.items():
+            if size != first:
+                raise InputError(
+                    f"{self.folder}: {kind} is {size[0]}x{size[1]} and {first_kind} is "
+                    f"{first[0]}x{first[1]} (height x width)",
+                    "maps of one size",
+                    f"add {kind} again with `realface add ... --resample`",
+                )
+        return first
+
+
+def _find(folder: Path, kind: str) -> Path | None:
+    found = [path for suffix in SUFFIXES if (path := folder / f"{kind}{suffix}").is_file()]
+    if len(found) > 1:
+        raise InputError(
+            f"{folder} with {' and '.join(path.name for path in found)}",
+            f"one file for {kind}",
+            "remove one, or name the right one in subject.json",
+        )
+    return found[0] if found else None
+
+
+def _by_default(path: Path, kind: str) -> MapRecord:
+    record = record_of(path, kind, read_image(path))
+    details = ", ".join(
+        str(item) for item in (record.encoding, record.space, record.green) if item is not None
+    )
+    log.info("%s: not in subject.json, taken as %s", path, details)
+    return record
+
+
+def record_of(path: Path, kind: str, pixels: Array) -> MapRecord:
+    """The default record of an image that has been read."""
+    height, width = pixels.shape[:2]
+    return default_record(kind, path.name, height, width, pixels.dtype.itemsize * 8)
+
+
+def named(record: MapRecord, file: str) -> MapRecord:
+    """The same record for another file name."""
+    return replace(record, file=file)

@@ -1,0 +1,148 @@
+"""Parts that the generators and the discriminator are made of."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from realface.networks.norms import Norm, normalisation
+
+Upsampling = Literal["transposed", "resize"]
+
+INITIAL_STD = 0.02
+"""Standard deviation of a fresh convolution's weights, as in pix2pixHD."""
+
+NEAR_ZERO_STD = 1e-4
+"""The same for the last convolution of a residual generator: its first correction is about
+0.005 of a range of 2, and its gradient still reaches the layers below."""
+
+
+class ResidualBlock(nn.Module):
+    """Adds to its input what two reflect-padded 3x3 convolutions make of it; any (B, C, H, W)."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *convolution(channels, channels, norm, kernel=3, padding_mode="reflect"),
+            *convolution(channels, channels, norm, kernel=3, padding_mode="reflect")[:-1],
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, channels, H, W)`` in and out; H and W at least 2."""
+        return x + self.body(x)
+
+
+class OutputHead(nn.Module):
+    """The last layer: 7x7 convolution, then Tanh, or added to channels of the network's input.
+
+    It runs in float32 under autocast too: a bfloat16 result has about 8 bits, and a 16-bit
+    map made from it shows bands.
+
+    Args:
+        in_channels: Channels of the features.
+        out_channels: Channels of the result.
+        residual_channels: Channels of the network's input that the result starts from, one
+            for each output channel; None: the paper's form, Tanh, result in (-1, 1).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, residual_channels: Sequence[int] | None
+    ) -> None:
+        super().__init__()
+        self.residual_channels = None if residual_channels is None else tuple(residual_channels)
+        self.convolution = nn.Conv2d(
+            in_channels, out_channels, 7, padding=3, padding_mode="reflect"
+        )
+
+    def forward(self, features: Tensor, network_input: Tensor) -> Tensor:
+        """Result ``(B, out_channels, H, W)`` from ``(B, in_channels, H, W)`` and the input."""
+        with _full_precision(features.device):
+            raw: Tensor = self.convolution(features.to(self.convolution.weight.dtype))
+        if self.residual_channels is None:
+            return torch.tanh(raw)
+        base = torch.stack([network_input[:, c] for c in self.residual_channels], dim=1)
+        return base + raw
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    norm: Norm,
+    *,
+    kernel: int,
+    stride: int = 1,
+    padding_mode: Literal["zeros", "reflect"] = "zeros",
+) -> list[nn.Module]:
+    """Convolution, norm, ReLU; an odd kernel, padded so that stride 1 keeps the size.
+
+    There is no bias where a norm would remove it again.
+    """
+    layer = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=kernel // 2,
+        padding_mode=padding_mode,
+        bias=norm == "none",
+    )
+    return [layer, normalisation(norm), nn.ReLU(inplace=True)]
+
+
+def upsampling_convolution(
+    in_channels: int, out_channels: int, norm: Norm, upsampling: Upsampling
+) -> list[nn.Module]:
+    """Doubles height and width, then norm and ReLU.
+
+    ``transposed`` is pix2pixHD's 3x3 stride-2 transposed convolution; its taps overlap
+    unevenly, which can show as a checkerboard. ``resize`` repeats texels and convolves 3x3
+    (Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016).
+
+    Raises:
+        ValueError: If the name of the upsampling is unknown.
+    """
+    if upsampling == "resize":
+        repeat = nn.Upsample(scale_factor=2, mode="nearest")
+        return [
+            repeat,
+            *convolution(in_channels, out_channels, norm, kernel=3, padding_mode="reflect"),
+        ]
+    if upsampling != "transposed":
+        raise ValueError(
+            f"upsampling={upsampling!r} is unknown: choose one of {', '.join(get_args(Upsampling))}"
+        )
+    layer = nn.ConvTranspose2d(
+        in_channels,
+        out_channels,
+        3,
+        stride=2,
+        padding=1,
+        output_padding=1,
+        bias=norm == "none",
+    )
+    return [layer, normalisation(norm), nn.ReLU(inplace=True)]
+
+
+def initialise(network: nn.Module) -> None:
+    """Draws fresh weights in place: N(0, 0.02), biases zero, a residual head near zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            _draw(module, INITIAL_STD)
+    for module in network.modules():
+        if isinstance(module, OutputHead) and module.residual_channels is not None:
+            _draw(module.convolution, NEAR_ZERO_STD)
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast off, where the device has it; the meta device has not."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _draw(layer: nn.Conv2d | nn.ConvTranspose2d, std: float) -> None:
+    nn.init.normal_(layer.weight, std=std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,241 @@
+"""What networks read and write: maps to channels in [-1, 1], and back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realface.errors import InputError
+from realface.maps.kinds import KINDS
+
+DEPTH_SCALE = 100.0
+"""Millimetres of depth that become 1 in a network's input."""
+
+SHORTEST_NORMAL = 1e-4
+"""Below this length a predicted normal has no direction."""
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """One word of a translator's list of inputs.
+
+    Attributes:
+        name: The word in the config.
+        kind: The kind of map that it is made from.
+        channels: Channels in the network's input.
+        convert: From the map ``(B, C, H, W)`` to channels in about [-1, 1].
+        meaning: One line for people.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    convert: Callable[[Tensor], Tensor]
+    meaning: str
+
+
+def assemble(maps: Mapping[str, Tensor], inputs: Sequence[str]) -> Tensor:
+    """A network's input from a subject's maps.
+
+    Args:
+        maps: By kind, each ``(B, C, H, W)``: albedos in [0, 1] as encoded, normals as unit
+            vectors, ``shape`` in millimetres relative to the subject's median position.
+        inputs: Words of :data:`INPUTS`, in the order of the network's channels.
+
+    Returns:
+        ``(B, input_channels(inputs), H, W)`` in about [-1, 1].
+
+    Raises:
+        InputError: If a word is unknown, or a map is missing or has another size.
+    """
+    words = _words(inputs)
+    missing = sorted({word.kind for word in words} - maps.keys())
+    if missing:
+        raise InputError(
+            f"maps {', '.join(sorted(maps)) or '(none)'}",
+            f"also {', '.join(missing)}, for the inputs {', '.join(inputs)}",
+            "add the missing map to the subject, or use a translator without that input",
+        )
+    for word in words:
+        _check_map(maps[word.kind], word.kind)
+    sizes = {word.kind: tuple(maps[word.kind].shape[-2:]) for word in words}
+    if len(set(sizes.values())) > 1:
+        raise InputError(
+            ", ".join(f"{kind} {h}x{w}" for kind, (h, w) in sizes.items()),
+            "maps of one size (height x width)",
+            "resample them to the same UV grid",
+        )
+    return torch.cat([word.convert(maps[word.kind]) for word in words], dim=1)
+
+
+def input_kinds(inputs: Sequence[str]) -> tuple[str, ...]:
+    """The kinds of map that the inputs are made from, each once, in order.
+
+    Raises:
+        InputError: If a word is unknown or repeated, or there is none.
+    """
+    return tuple(dict.fromkeys(word.kind for word in _words(inputs)))
+
+
+def input_channels(inputs: Sequence[str]) -> int:
+    """Channels of the assembled input.
+
+    Raises:
+        InputError: If a word is unknown or repeated, or there is none.
+    """
+    return sum(word.channels for word in _words(inputs))
+
+
+def residual_channels(
+    inputs: Sequence[str], base: str, out_channels: int | None = None
+) -> list[int]:
+    """Where one input lies in the assembled tensor: what a residual generator starts from.
+
+    Args:
+        inputs: Words of :data:`INPUTS`, in the order of the network's channels.
+        base: The word whose channels the output starts from; one of ``inputs``.
+        out_channels: Channels of the output; None: as many as ``base`` has. One channel from
+            three is the middle one: green, which carries most of an albedo's luma.
+
+    Returns:
+        One index for each output channel.
+
+    Raises:
+        InputError: If ``base`` is not among the inputs or has too few channels.
+    """
+    words = _words(inputs)
+    if base not in inputs:
+        raise InputError(
+            f"residual base {base!r}",
+            f"one of the inputs: {', '.join(inputs)}",
+            f"add {base} to the inputs or start from another one",
+        )
+    place = list(inputs).index(base)
+    start, channels = sum(word.channels for word in words[:place]), words[place].channels
+    if out_channels in (None, channels):
+        return list(range(start, start + channels))
+    if out_channels == 1:
+        return [start + channels // 2]
+    raise InputError(
+        f"residual base {base!r} with {channels} channels for an output of {out_channels}",
+        f"an output of {channels} channels, or of 1",
+        "choose another base, or none",
+    )
+
+
+def output_to_map(raw: Tensor, kind: str) -> Tensor:
+    """The map that a generator's output means.
+
+    Albedos become ``(x + 1) / 2`` and are not clamped: a clamp would cut the gradient of
+    values out of range, so whoever writes files clamps. Vectors are normalised; one shorter
+    than 1e-4 is pulled to +z first, so the result is of unit length up to inputs of 1e18 and the
+    gradient is bounded by 1e4.
+
+    Args:
+        raw: ``(B, C, H, W)``, any floating type.
+        kind: The kind of map: an albedo or normals.
+
+    Returns:
+        ``(B, C, H, W)``, float32 or wider.
+
+    Raises:
+        InputError: If no network writes this kind, or the channels are not the kind's.
+    """
+    _check_output(raw, kind)
+    wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
+    if KINDS[kind].encoding != "unit_vector":
+        return (wide + 1) / 2
+    towards_viewer = torch.zeros_like(wide)
+    towards_viewer[:, 2] = wide.detach().norm(dim=1) < SHORTEST_NORMAL
+    return F.normalize(wide + towards_viewer, dim=1)
+
+
+def map_to_output(truth: Tensor, kind: str) -> Tensor:
+    """What a generator should have written for this map: the inverse of ``output_to_map``.
+
+    Args:
+        truth: ``(B, C, H, W)``: albedo in [0, 1], or unit vectors.
+        kind: The kind of map: an albedo or normals.
+
+    Returns:
+        ``(B, C, H, W)`` in [-1, 1].
+
+    Raises:
+        InputError: If no network writes this kind, or the channels are not the kind's.
+    """
+    _check_output(truth, kind)
+    return truth if KINDS[kind].encoding == "unit_vector" else _centred(truth)
+
+
+def _words(inputs: Sequence[str]) -> list[NetworkInput]:
+    unknown = [word for word in inputs if word not in INPUTS]
+    if unknown:
+        raise InputError(
+            f"inputs {', '.join(unknown)}",
+            f"words among {', '.join(INPUTS)}",
+            "correct the translator's list of inputs",
+        )
+    if not inputs or len(set(inputs)) < len(inputs):
+        raise InputError(
+            f"inputs [{', '.join(inputs)}]",
+            "at least one word, each once",
+            "correct the translator's list of inputs",
+        )
+    return [INPUTS[word] for word in inputs]
+
+
+def _check_map(tensor: Tensor, kind: str) -> None:
+    channels = KINDS[kind].channels
+    if tensor.ndim != 4 or tensor.shape[1] != channels:
+        raise InputError(
+            f"{kind} of shape {tuple(tensor.shape)}",
+            f"(batch, {channels}, height, width)",
+            f"give {kind} with {channels} channels",
+        )
+
+
+def _check_output(tensor: Tensor, kind: str) -> None:
+    writable = [k.name for k in KINDS.values() if k.encoding != "position"]
+    if kind not in writable:
+        raise InputError(
+            f"output kind {kind!r}",
+            f"one of {', '.join(writable)}",
+            "correct the translator's output",
+        )
+    _check_map(tensor, kind)
+
+
+def _centred(albedo: Tensor) -> Tensor:
+    return 2 * albedo - 1
+
+
+def _unchanged(vectors: Tensor) -> Tensor:
+    return vectors
+
+
+def _grey(albedo: Tensor) -> Tensor:
+    """Luma of the encoded albedo (0.299, 0.587, 0.114), as AvatarMe's inputs have it."""
+    from kornia.color import rgb_to_grayscale  # 1.4 s to import
+
+    return _centred(rgb_to_grayscale(albedo))
+
+
+def _depth(shape: Tensor) -> Tensor:
+    return shape[:, 2:3] / DEPTH_SCALE
+
+
+_ALL = (
+    NetworkInput("texture", "texture", 3, _centred, "captured texture, light baked in"),
+    NetworkInput("diffuse_albedo", "diffuse_albedo", 3, _centred, "diffuse albedo as encoded"),
+    NetworkInput("grey_albedo", "diffuse_albedo", 1, _grey, "luma of the diffuse albedo"),
+    NetworkInput("depth", "shape", 1, _depth, "z in millimetres from the median, over 100"),
+    NetworkInput("shape_normals", "shape_normals", 3, _unchanged, "normals of the shape"),
+    NetworkInput("specular_albedo", "specular_albedo", 1, _centred, "specular albedo"),
+    NetworkInput("diffuse_normals", "diffuse_normals", 3, _unchanged, "diffuse normals"),
+    NetworkInput("specular_normals", "specular_normals", 3, _unchanged, "specular normals"),
+)
+
+INPUTS: dict[str, NetworkInput] = {word.name: word for word in _ALL}
+"""Every word that a translator's list of inputs may hold."""

@@ -1,0 +1,335 @@
+"""One subject through its translators, in order, each stitched over the whole map."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from realface.errors import InputError
+from realface.geometry.placement import PlacedShape, Placement, place
+from realface.maps.files import disk_failure, partial_path
+from realface.maps.io import Compression, MapFile, open_writer
+from realface.maps.kinds import KINDS, REFLECTANCE
+from realface.maps.record import (
+    FILE_NAME,
+    MapRecord,
+    SubjectRecord,
+    default_record,
+    read_record,
+    write_record,
+)
+from realface.maps.subject import Subject
+from realface.tiling.engine import Source, Stitched, stitch
+from realface.tiling.pad import cropped, padded
+from realface.tiling.plan import Plan
+from realface.tiling.plan import plan as plan_windows
+from realface.weights import TrainedTranslator
+
+log = logging.getLogger(__name__)
+
+Format = Literal["tif", "png", "exr"]
+Progress = Callable[[str, int, int], None]
+"""Called with the map's kind, the windows done and their total."""
+
+DONE_NAME = "infer.json"
+"""What was made from what: the same command goes on from here."""
+
+_SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One translator's part of the job.
+
+    Attributes:
+        translator: The trained translator.
+        plan: Its windows.
+        inputs: The kinds that it reads, the mask first where there is one.
+    """
+
+    translator: TrainedTranslator
+    plan: Plan
+    inputs: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The map that it makes."""
+        return self.translator.descriptor.translator
+
+
+class Job:
+    """Everything checked, nothing computed.
+
+    Args:
+        subject: Its maps; those that a translator in the job makes are not read from it.
+        translators: By the map that they make.
+        window: Largest side of a window [px].
+        overlap: Least overlap of neighbouring windows [px].
+        batch: Windows computed at once.
+        pad: Pad a map whose size does not fit the network, and crop the result.
+
+    Raises:
+        InputError: If a map is missing, damaged, of another size or space, or the size does not
+            fit the network.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        translators: Mapping[str, TrainedTranslator],
+        *,
+        window: int = 1536,
+        overlap: int = 384,
+        batch: int = 1,
+        pad: bool = False,
+    ) -> None:
+        self.subject, self.pad = subject, pad
+        self.size = subject.size()
+        ordered = [translators[kind] for kind in REFLECTANCE if kind in translators]
+        self._files = self._open(ordered)
+        self.stages = [self._stage(one, window, overlap, batch) for one in ordered]
+        self._placement = self._place(ordered)
+
+    def _open(self, translators: Sequence[TrainedTranslator]) -> dict[str, MapFile]:
+        made: set[str] = set()
+        files: dict[str, MapFile] = {}
+        for translator in translators:
+            for kind in (*translator.kinds, "mask"):
+                if kind in made or kind in files or (kind == "mask" and kind not in self.subject):
+                    continue
+                files[kind] = self.subject.open(kind)
+                files[kind].require_object_space()
+            made.add(translator.descriptor.translator)
+        if "mask" not in files:
+            log.info("%s: no mask, every texel is taken as valid", self.subject.folder)
+        elif not (files["mask"].whole() > 0.5).any():
+            raise InputError(
+                f"{files['mask'].path}, which leaves no texel",
+                "a mask that is white where the face is",
+                "check the mask, or leave it out",
+            )
+        return files
+
+    def _stage(self, translator: TrainedTranslator, window: int, overlap: int, batch: int) -> Stage:
+        descriptor = translator.descriptor
+        mask = ("mask",) if "mask" in self._files else ()
+        kinds = (*mask, *translator.kinds)
+        multiple = descriptor.multiple_of
+        size = _padded_size(self.size, multiple) if self.pad else self.size
+        channels = (
+            sum(KINDS[kind].channels for kind in kinds),
+            KINDS[descriptor.translator].channels,
+        )
+        try:
+            laid = plan_windows(
+                size,
+                window=window,
+                overlap=overlap,
+                multiple_of=multiple,
+                batch=batch,
+                channels=channels,
+            )
+        except InputError as error:
+            given = f"{self.subject.folder}: {error.given}, for {translator.source}"
+            raise InputError(given, error.expected, error.remedy) from error
+        return Stage(translator, laid, kinds)
+
+    def _place(self, translators: Sequence[TrainedTranslator]) -> Placement | None:
+        """Of the shape, where a translator reads it; warns where texels are of another size."""
+        if "shape" not in self._files:
+            return None
+        given = self.subject.record.millimetres_per_unit
+        placement = place(self._files["shape"], self._files.get("mask"), given)
+        texel = placement.millimetres_per_texel
+        for translator in translators:
+            trained = translator.descriptor.millimetres_per_texel
+            if trained and not 1 / _SCALE_TOLERANCE < texel / trained < _SCALE_TOLERANCE:
+                log.warning(
+                    "%s was trained at %.3g mm per texel, this subject has %.3g: expect detail of "
+                    "the wrong size",
+                    translator.descriptor.translator,
+                    trained,
+                    texel,
+                )
+        return placement
+
+    def __str__(self) -> str:
+        lines = [f"subject     {self.subject.folder}"]
+        for stage in self.stages:
+            reads = ", ".join(stage.inputs)
+            lines += [
+                "",
+                f"{stage.kind} from {reads}, by {stage.translator.source}",
+                str(stage.plan),
+            ]
+        return "\n".join(lines)
+
+    def run(
+        self,
+        output: Path,
+        *,
+        device: torch.device | str = "cpu",
+        form: Format = "tif",
+        bits: int = 16,
+        compression: Compression = "zlib",
+        progress: Progress | None = None,
+    ) -> dict[str, Stitched]:
+        """Stitch every map into a new subject folder.
+
+        Each map is written under a temporary name and renamed when it is whole; a map that an
+        earlier run of the same job finished is kept. ``subject.json`` names the finished ones.
+
+        Args:
+            output: The folder.
+            device: Where the networks run.
+            form: File format of the maps.
+            bits: Per channel: 8 or 16, for EXR 16 (half) or 32.
+            compression: Of TIFF.
+            progress: Called after each batch of windows.
+
+        Returns:
+            By map, how its windows agreed; without the maps that were kept.
+
+        Raises:
+            InputError: If the output folder is the subject's own.
+            FailureError: If the disk refuses, or a network returns NaN.
+        """
+        if output.resolve() == self.subject.folder.resolve():
+            raise InputError(
+                f"--output {output}, the subject's own folder",
+                "another folder",
+                "name a new folder: captured maps are never written over",
+            )
+        results: dict[str, Stitched] = {}
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            done = _read_done(output)
+            made: dict[str, Path] = {}
+            for stage in self.stages:
+                path = output / f"{stage.kind}.{form}"
+                record = self._record(stage.kind, path.name, bits)
+                mark = self._fingerprint(stage, record)
+                if done.get(stage.kind) == mark and path.is_file():
+                    log.info("%s is there already, made by the same job", path)
+                else:
+                    # First forgotten, so that a broken run leaves no claim on an old file.
+                    done.pop(stage.kind, None)
+                    _write_done(output, done)
+                    results[stage.kind] = self._stitch(
+                        stage, path, record, made, device, compression, progress
+                    )
+                    _write_subject(output, self.subject.record, stage.kind, record)
+                    done[stage.kind] = mark
+                    _write_done(output, done)
+                made[stage.kind] = path
+        except OSError as error:
+            raise disk_failure(output, error) from error
+        return results
+
+    def _stitch(
+        self,
+        stage: Stage,
+        path: Path,
+        record: MapRecord,
+        made: Mapping[str, Path],
+        device: torch.device | str,
+        compression: Compression,
+        progress: Progress | None,
+    ) -> Stitched:
+        sources = {kind: self._source(kind, stage, record, made) for kind in stage.inputs}
+        translator = stage.translator.to(device)
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress(stage.kind, done, total)
+
+        try:
+            with open_writer(path, stage.kind, record, compression) as writer:
+                return stitch(
+                    lambda maps: blank_outside(translator(maps), maps.get("mask")),
+                    sources,
+                    {stage.kind: cropped(writer, self.size)},
+                    stage.plan,
+                    device=device,
+                    progress=report,
+                )
+        finally:
+            stage.translator.to("cpu")
+
+    def _source(
+        self, kind: str, stage: Stage, record: MapRecord, made: Mapping[str, Path]
+    ) -> Source:
+        source: Source
+        if kind in made:
+            entry = self._record(kind, made[kind].name, record.bits)
+            source = MapFile(made[kind], KINDS[kind], entry)
+        elif kind == "shape" and self._placement is not None:
+            source = PlacedShape(self._files[kind], self._placement)
+        else:
+            source = self._files[kind]
+        return padded(source, stage.plan.multiple_of) if self.pad else source
+
+    def _record(self, kind: str, file: str, bits: int) -> MapRecord:
+        return default_record(kind, file, *self.size, bits)
+
+    def _fingerprint(self, stage: Stage, record: MapRecord) -> str:
+        """Of everything that the map depends on; files by name, size and time."""
+        files = [self._files[kind].path for kind in sorted(self._files)]
+        upstream = [one.translator.source for one in self.stages[: self.stages.index(stage) + 1]]
+        stamps = [
+            (path.resolve().as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in (*files, *upstream)
+        ]
+        text = repr((stamps, stage.plan, record, self.pad, self._placement))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:
+    """Maps ``(B, C, H, W)`` with albedo 0 and normals (0, 0, 1) outside the mask."""
+    if mask is None:
+        return dict(maps)
+    blanked = {}
+    for kind, values in maps.items():
+        blank = torch.zeros_like(values)
+        if KINDS[kind].encoding == "unit_vector":
+            blank[:, 2] = 1
+        blanked[kind] = torch.where(mask > 0.5, values, blank)
+    return blanked
+
+
+def _padded_size(size: tuple[int, int], multiple_of: int) -> tuple[int, int]:
+    height, width = (-(-side // multiple_of) * multiple_of for side in size)
+    return height, width
+
+
+def _read_done(output: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads((output / DONE_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _write_done(output: Path, done: Mapping[str, str]) -> None:
+    partial = partial_path(output / DONE_NAME)
+    partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    partial.replace(output / DONE_NAME)
+
+
+def _write_subject(output: Path, source: SubjectRecord, kind: str, record: MapRecord) -> None:
+    there = read_record(output) if (output / FILE_NAME).exists() else SubjectRecord()
+    kept = {name: one for name, one in there.maps.items() if (output / one.file).is_file()}
+    fresh = SubjectRecord(
+        maps=kept,
+        millimetres_per_unit=source.millimetres_per_unit,
+        source=source.source,
+        licence=source.licence,
+        expires=source.expires,
+        seed=source.seed,
+    )
+    write_record(output, fresh.with_map(kind, record))

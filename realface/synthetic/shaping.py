@@ -1,0 +1,50 @@
+"""The few smooth shapes that a face is modelled from; all infinitely often differentiable."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def bump(
+    x: Tensor, y: Tensor, centre: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0
+) -> Tensor:
+    """Gaussian hill of height 1; ``radii`` are its deviations [mm], ``tilt`` turns it leftwards."""
+    dx, dy = x - centre[0], y - centre[1]
+    cosine, sine = math.cos(tilt), math.sin(tilt)
+    along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+    return torch.exp(-0.5 * ((along / radii[0]) ** 2 + (across / radii[1]) ** 2))
+
+
+def step(distance: Tensor, softness: float) -> Tensor:
+    """Smooth step from 0 to 1 where ``distance`` changes sign, over about four ``softness`` [mm]."""
+    return torch.sigmoid(distance / softness)
+
+
+def groove(distance: Tensor, deviation: float) -> Tensor:
+    """1 on the line where ``distance`` is 0, falling off as a Gaussian."""
+    return torch.exp(-0.5 * (distance / deviation) ** 2)
+
+
+def smooth_maximum(value: Tensor, floor: float, softness: float) -> Tensor:
+    """``max(value, floor)`` with a rounded corner."""
+    return floor + softness * torch.nn.functional.softplus((value - floor) / softness)
+
+
+def through(y: Tensor, knots: list[tuple[float, float]], blur: float) -> Tensor:
+    """Curve through ``(y, value)`` knots in rising order: piecewise linear, rounded by ``blur`` mm.
+
+    The convolution of a polyline with a logistic kernel, in closed form: a sum of softplus.
+    """
+    place, value = [k[0] for k in knots], [k[1] for k in knots]
+    slopes = [0.0]
+    for i in range(len(knots) - 1):
+        slopes.append((value[i + 1] - value[i]) / (place[i + 1] - place[i]))
+    slopes.append(0.0)
+    total = torch.full_like(y, value[0])
+    for i, at in enumerate(place):
+        bend = slopes[i + 1] - slopes[i]
+        total = total + bend * blur * torch.nn.functional.softplus((y - at) / blur)
+    return total

@@ -1,0 +1,315 @@
+"""The generator/discriminator step, once, for all translators."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from realface.errors import FailureError
+from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
+from realface.losses.angular import angular
+from realface.losses.feature_matching import feature_matching
+from realface.losses.reconstruction import reconstruction
+from realface.maps.kinds import KINDS
+from realface.metrics.angular import angular_error_degrees
+from realface.metrics.image import psnr, ssim
+from realface.networks.channels import (
+    assemble,
+    input_channels,
+    input_kinds,
+    map_to_output,
+    output_to_map,
+    residual_channels,
+)
+from realface.networks.discriminator import MultiScaleDiscriminator
+from realface.networks.generator import GlobalGenerator, LocalGenerator
+from realface.weights import Descriptor
+
+Maps = dict[str, Tensor]
+
+
+class Translator(pl.LightningModule):
+    """One reflectance map from others, trained as pix2pixHD trains (arXiv:1711.11585).
+
+    Least-squares adversarial and feature-matching losses, no perceptual one, as AvatarMe; a
+    reconstruction loss can be added. Optimisation is manual, with two traps of Lightning's to
+    know: ``global_step`` counts the steps of both optimisers (so set ``max_epochs``, not
+    ``max_steps``), and ``gradient_clip_val`` is refused (use ``clip_gradient_norm``).
+
+    Args:
+        inputs: Words of `realface.networks.channels.INPUTS`.
+        generator: ``local`` (AvatarMe) or ``global``, its inner part alone.
+        base_channels: Of the generator at full resolution.
+        downsamples: Halvings inside the global generator.
+        blocks: Residual blocks of the global generator.
+        local_blocks: Residual blocks of the local generator.
+        norm: ``instance`` (the paper) or ``none``.
+        upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
+        residual: The generator corrects the input closest to its output instead of making
+            the output anew; not the paper's.
+        discriminator_channels: Of its first layer.
+        discriminator_layers: Stride-2 convolutions.
+        discriminator_scales: Image scales.
+        learning_rate: Of both Adams.
+        beta1: Of both Adams.
+        beta2: Of both Adams.
+        constant_share: Share of the epochs before the rate falls linearly to zero.
+        adversarial_weight: 0 together with ``feature_matching_weight`` trains no discriminator.
+        feature_matching_weight: As pix2pixHD's lambda.
+        reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
+        clip_gradient_norm: Of each network; 0: not clipped.
+        licence: Of the weights, kept in their descriptor.
+    """
+
+    output: ClassVar[str]
+    """The kind of map that is made."""
+
+    residual_base: ClassVar[str]
+    """The input word that is closest to the output."""
+
+    def __init__(
+        self,
+        inputs: list[str],
+        generator: Literal["local", "global"] = "local",
+        base_channels: int = 32,
+        downsamples: int = 4,
+        blocks: int = 9,
+        local_blocks: int = 3,
+        norm: Literal["instance", "none"] = "instance",
+        upsampling: Literal["transposed", "resize"] = "transposed",
+        residual: bool = False,
+        discriminator_channels: int = 64,
+        discriminator_layers: int = 3,
+        discriminator_scales: int = 2,
+        learning_rate: float = 1e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        constant_share: float = 0.5,
+        adversarial_weight: float = 1.0,
+        feature_matching_weight: float = 10.0,
+        reconstruction_weight: float = 0.0,
+        clip_gradient_norm: float = 0.0,
+        licence: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.inputs = tuple(inputs)
+        self.learning_rate, self.betas = learning_rate, (beta1, beta2)
+        self.constant_share = constant_share
+        self.weights = {
+            "adversarial": adversarial_weight,
+            "feature_matching": feature_matching_weight,
+            "reconstruction": reconstruction_weight,
+        }
+        self.clip_gradient_norm = clip_gradient_norm
+        self.licence = licence
+        channels = input_channels(inputs)
+        made = KINDS[self.output].channels
+        base = residual_channels(inputs, self.residual_base, made) if residual else None
+        self.generator_name = generator
+        if generator == "local":
+            self.generator: LocalGenerator | GlobalGenerator = LocalGenerator(
+                channels,
+                made,
+                base_channels=base_channels,
+                downsamples=downsamples,
+                blocks=blocks,
+                local_blocks=local_blocks,
+                norm=norm,
+                upsampling=upsampling,
+                residual_channels=base,
+            )
+        else:
+            self.generator = GlobalGenerator(
+                channels,
+                made,
+                base_channels=base_channels,
+                downsamples=downsamples,
+                blocks=blocks,
+                norm=norm,
+                upsampling=upsampling,
+                residual_channels=base,
+            )
+        self.discriminator = (
+            MultiScaleDiscriminator(
+                channels + made,
+                base_channels=discriminator_channels,
+                layers=discriminator_layers,
+                scales=discriminator_scales,
+            )
+            if adversarial_weight or feature_matching_weight
+            else None
+        )
+
+    # What the four translators declare.
+
+    @property
+    def required_kinds(self) -> tuple[str, ...]:
+        """Kinds of map that a training sample must hold."""
+        return tuple(dict.fromkeys((*input_kinds(self.inputs), self.output)))
+
+    @property
+    def optional_kinds(self) -> tuple[str, ...]:
+        """Kinds that are used where they are there."""
+        return ()
+
+    def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
+        """Complete a batch before the step, for example light it.
+
+        Args:
+            batch: Maps ``(B, C, H, W)`` by kind.
+            generator: Of random numbers; None: torch's own.
+        """
+        return batch
+
+    # The step.
+
+    def forward(self, maps: Maps) -> Tensor:
+        """The predicted map ``(B, C, H, W)``: albedo as encoded, unclamped; normals unit."""
+        inputs = assemble(maps, self.inputs) * maps["mask"]
+        return output_to_map(self.generator(inputs), self.output)
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Generator step, then discriminator step, on one forward pass of the generator.
+
+        Raises:
+            FailureError: If a loss is not finite, naming it and the samples.
+        """
+        optimizers = self.optimizers()
+        both = optimizers if isinstance(optimizers, list) else [optimizers]
+        maps = self.prepare(batch, None)
+        truth, mask = maps[self.output], maps["mask"]
+        inputs = assemble(maps, self.inputs) * mask
+        self.toggle_optimizer(both[0])
+        prediction = output_to_map(self.generator(inputs), self.output)
+        losses = self._generator_losses(inputs, prediction, truth, mask)
+        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        self._step(both[0], total, losses, batch["key"])
+        self.untoggle_optimizer(both[0])
+        if self.discriminator is not None:
+            self.toggle_optimizer(both[1])
+            real = self._judge(inputs, truth, mask)
+            fake = self._judge(inputs, prediction.detach(), mask)
+            losses["discriminator"] = least_squares_discriminator(real, fake)
+            self._step(both[1], losses["discriminator"], losses, batch["key"])
+            self.untoggle_optimizer(both[1])
+        scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
+        self.log_dict(scalars, prog_bar=True, batch_size=len(mask))
+
+    def _generator_losses(
+        self, inputs: Tensor, prediction: Tensor, truth: Tensor, mask: Tensor
+    ) -> Maps:
+        losses: Maps = {}
+        if self.discriminator is not None:
+            fake = self._judge(inputs, prediction, mask)
+            with torch.no_grad():
+                real = self._judge(inputs, truth, mask)
+            losses["adversarial"] = least_squares_generator(fake)
+            losses["feature_matching"] = feature_matching(real, fake)
+        if self.weights["reconstruction"]:
+            if KINDS[self.output].encoding == "unit_vector":
+                losses["reconstruction"] = angular(prediction, truth, mask)
+            else:
+                losses["reconstruction"] = reconstruction(prediction, truth, mask)
+        return losses
+
+    def _judge(self, inputs: Tensor, made: Tensor, mask: Tensor) -> list[list[Tensor]]:
+        """The discriminator's features of input and map, blank where the mask is not set."""
+        assert self.discriminator is not None
+        pair = torch.cat((inputs, map_to_output(made, self.output)), dim=1)
+        return self.discriminator(pair * mask)
+
+    def _step(self, optimizer: Any, loss: Tensor, losses: Maps, keys: list[str]) -> None:
+        if not torch.isfinite(loss):
+            values = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+            raise FailureError(
+                f"a loss that is not finite: {values}; samples {', '.join(keys)}",
+                "finite losses",
+                "look at these samples; lower the learning rate; in half precision, try bf16",
+            )
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.clip_gradient_norm:
+            self.clip_gradients(
+                optimizer, gradient_clip_val=self.clip_gradient_norm, gradient_clip_algorithm="norm"
+            )
+        optimizer.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Lower the learning rates where it is time."""
+        schedulers = self.lr_schedulers() or []
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler.step()
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
+        """Log the metrics; returns the completed maps and the prediction, for panels."""
+        generator = torch.Generator(device=self.device).manual_seed(batch_index)
+        maps = self.prepare(batch, generator)
+        prediction, mask = self(maps), maps["mask"]
+        if (mask > 0.5).any():  # no texel, no number
+            metrics = measure(prediction, maps[self.output], mask, self.output)
+            named = {f"val/{name}": value for name, value in metrics.items()}
+            self.log_dict(named, prog_bar=True, batch_size=len(prediction), sync_dist=True)
+        return {**{name: maps[name] for name in maps if name in KINDS}, "prediction": prediction}
+
+    def configure_optimizers(self) -> Any:
+        """Adam for each network, its rate constant and then falling linearly to zero."""
+        networks = [self.generator] + ([self.discriminator] if self.discriminator else [])
+        optimizers = [
+            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=self.betas)
+            for network in networks
+        ]
+        schedulers = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_at) for optimizer in optimizers
+        ]
+        return optimizers, schedulers
+
+    def _rate_at(self, epoch: int) -> float:
+        epochs = self.trainer.max_epochs or 1
+        constant = self.constant_share * epochs
+        return 1.0 if epoch < constant else (epochs - epoch) / max(1.0, epochs - constant)
+
+    # What is kept.
+
+    def descriptor(self) -> Descriptor:
+        """What the generator is, for whoever loads it."""
+        data = getattr(self.trainer, "datamodule", None)
+        metrics = {
+            name.removeprefix("val/"): float(value)
+            for name, value in self.trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+        return Descriptor(
+            translator=self.output,
+            inputs=self.inputs,
+            generator=self.generator_name,
+            arguments=self.generator.arguments,
+            multiple_of=self.generator.multiple_of,
+            receptive_margin=self.generator.receptive_margin,
+            spatial_statistics=self.generator.spatial_statistics,
+            millimetres_per_texel=getattr(data, "millimetres_per_texel", None),
+            metrics=metrics,
+            licence=self.licence,
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the descriptor into the checkpoint."""
+        checkpoint["descriptor"] = asdict(self.descriptor())
+
+
+def measure(prediction: Tensor, truth: Tensor, mask: Tensor, kind: str) -> Mapping[str, Tensor]:
+    """Metrics of a prediction ``(B, C, H, W)``: PSNR and SSIM; for normals the angle as well.
+
+    Albedos are measured as encoded, normals as ``0.5 n + 0.5``, both clamped to [0, 1].
+    """
+    if KINDS[kind].encoding != "unit_vector":
+        made = prediction.clamp(0, 1)
+        return {"psnr": psnr(made, truth, mask), "ssim": ssim(made, truth, mask)}
+    return {
+        "angle": angular_error_degrees(prediction, truth, mask),
+        "psnr": psnr(0.5 * prediction + 0.5, 0.5 * truth + 0.5, mask),
+        "ssim": ssim(0.5 * prediction + 0.5, 0.5 * truth + 0.5, mask),
+    }

@@ -1,0 +1,41 @@
+"""De-lighting: texture and depth to diffuse albedo."""
+
+import torch
+from torch import Tensor
+
+from realface.shading.blinn_phong import lit_texture
+from realface.shading.lights import random_lights
+from realface.translators.base import Maps, Translator
+
+_LIT_FROM = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape")
+
+
+class DiffuseAlbedo(Translator):
+    """AvatarMe's delta: RGBZ to RGB.
+
+    The texture is not stored: each step shades it from the sample's own maps with fresh lights.
+    """
+
+    output = "diffuse_albedo"
+    residual_base = "texture"
+
+    @property
+    def required_kinds(self) -> tuple[str, ...]:
+        """What lighting needs, and the inputs other than the texture."""
+        inputs = [kind for kind in super().required_kinds if kind != "texture"]
+        return tuple(dict.fromkeys((*_LIT_FROM, *inputs)))
+
+    @property
+    def optional_kinds(self) -> tuple[str, ...]:
+        """Dims ambient light, and sharpens or dulls highlights, where they are there."""
+        return ("occlusion", "exponent")
+
+    @torch.no_grad()
+    def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
+        """Light the batch."""
+        mask: Tensor = batch["mask"]
+        lights = random_lights(len(mask), device=mask.device, generator=generator)
+        # Shading stays in float32 under autocast: powers and normalisations need it.
+        with torch.autocast(mask.device.type, enabled=False):
+            texture = lit_texture(batch, lights)
+        return {**batch, "texture": texture}

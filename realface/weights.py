@@ -1,0 +1,239 @@
+"""Trained generators with their descriptors: from a checkpoint, or from a weights folder.
+
+A checkpoint is a training artefact of Lightning; a weights folder is what is shared:
+``<translator>.safetensors``, ``<translator>.json`` (the descriptor) and ``<translator>.md`` (the
+model card). Neither can run code when it is loaded.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from realface.errors import InputError
+from realface.maps.files import disk_failure, partial_path
+from realface.maps.kinds import REFLECTANCE
+from realface.networks.channels import assemble, input_channels, input_kinds, output_to_map
+from realface.networks.generator import GENERATORS, Generator
+
+VERSION = 1
+PREFIX = "generator."
+"""Of the generator's tensors in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a generator is, reads and writes.
+
+    Attributes:
+        translator: Its name: the map that it makes.
+        inputs: Words of `realface.networks.channels.INPUTS`, in the order of its channels.
+        generator: Its name in `realface.networks.generator.GENERATORS`.
+        arguments: Of its constructor.
+        multiple_of: Height and width of its input must be multiples of this [px].
+        receptive_margin: How far an input texel reaches [px], statistics of norms aside.
+        spatial_statistics: Whether its output depends on statistics of the whole window.
+        millimetres_per_texel: Of the maps that it was trained on; None: not known.
+        metrics: On validation data, when it was saved.
+        licence: On what terms it may be used; None: the trainer has not said.
+        version: Of this format.
+    """
+
+    translator: str
+    inputs: tuple[str, ...]
+    generator: str
+    arguments: Mapping[str, Any]
+    multiple_of: int
+    receptive_margin: int
+    spatial_statistics: bool
+    millimetres_per_texel: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    licence: str | None = None
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise ValueError(f"version={self.version}, and this realface reads {VERSION}")
+        if self.translator not in REFLECTANCE:
+            raise ValueError(f"translator={self.translator!r} is not among {REFLECTANCE}")
+        if self.generator not in GENERATORS:
+            raise ValueError(f"generator={self.generator!r} is not among {tuple(GENERATORS)}")
+        if input_channels(self.inputs) != self.arguments["in_channels"]:
+            raise ValueError(f"inputs={self.inputs} do not fill {self.arguments['in_channels']}")
+
+
+class TrainedTranslator:
+    """A generator ready to run: maps in, one reflectance map out.
+
+    Attributes:
+        descriptor: What it is.
+        source: The file it came from.
+    """
+
+    def __init__(self, descriptor: Descriptor, generator: Generator, source: Path) -> None:
+        self.descriptor, self.source = descriptor, source
+        self._generator = generator.eval().requires_grad_(False)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of map that it reads."""
+        return input_kinds(self.descriptor.inputs)
+
+    def to(self, device: torch.device | str) -> "TrainedTranslator":
+        """Move the generator to a device."""
+        self._generator.to(device)
+        return self
+
+    def state(self) -> dict[str, Tensor]:
+        """The generator's tensors."""
+        return self._generator.state_dict()
+
+    def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Predict.
+
+        Args:
+            maps: By kind, ``(B, C, H, W)``; ``shape`` in millimetres relative to the subject's
+                median position. Where ``mask`` is there, inputs are blank outside it, as they
+                are in training.
+
+        Returns:
+            The map under the translator's name: albedo as encoded, unclamped; normals unit.
+        """
+        inputs = assemble(maps, self.descriptor.inputs)
+        if "mask" in maps:
+            inputs = inputs * maps["mask"]
+        name = self.descriptor.translator
+        return {name: output_to_map(self._generator(inputs), name)}
+
+
+def load_checkpoint(path: Path) -> TrainedTranslator:
+    """The generator in a training checkpoint.
+
+    Raises:
+        InputError: If it is no checkpoint of a realface translator.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        descriptor = _descriptor_from(checkpoint["descriptor"])
+        tensors = {
+            name.removeprefix(PREFIX): tensor
+            for name, tensor in checkpoint["state_dict"].items()
+            if name.startswith(PREFIX)
+        }
+        return TrainedTranslator(descriptor, _generator(descriptor, tensors), path)
+    except Exception as error:  # a foreign pickle raises whatever it likes
+        raise InputError(
+            f"{path}: {_first_line(error)}",
+            "a checkpoint that `train.py fit` wrote",
+            "check the path; a foreign checkpoint cannot be read",
+        ) from error
+
+
+def load_weights(folder: Path) -> dict[str, TrainedTranslator]:
+    """All translators of a weights folder, by name.
+
+    Raises:
+        InputError: If there are none, or a file is not what it should be.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    if not found:
+        raise InputError(
+            f"{folder} without any .safetensors file",
+            "a weights folder",
+            "make one with `realface weights export CKPT DIR`",
+        )
+    return {name: _load_pair(path) for name, path in found.items()}
+
+
+def _load_pair(path: Path) -> TrainedTranslator:
+    try:
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        descriptor = _descriptor_from(about)
+        generator = _generator(descriptor, load_file(path))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: {_first_line(error)}",
+            "a .safetensors file with its .json descriptor",
+            "export the weights again with `realface weights export`",
+        ) from error
+    return TrainedTranslator(descriptor, generator, path)
+
+
+def export_weights(translator: TrainedTranslator, folder: Path) -> Path:
+    """Write a translator to a weights folder; returns the ``.safetensors`` file.
+
+    Raises:
+        FailureError: If the disk refuses; no file is left half-written.
+    """
+    descriptor = translator.descriptor
+    path = folder / f"{descriptor.translator}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(path.with_suffix(".json"), json.dumps(asdict(descriptor), indent=2) + "\n")
+        _replace(path.with_suffix(".md"), model_card(descriptor))
+        partial = partial_path(path)
+        tensors = {name: tensor.contiguous() for name, tensor in translator.state().items()}
+        save_file(tensors, partial, metadata={"format": "pt", "realface": descriptor.translator})
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial_path(path).unlink(missing_ok=True)
+        raise disk_failure(path, OSError(str(error))) from error
+    return path
+
+
+def model_card(descriptor: Descriptor) -> str:
+    """The Markdown page that goes with shared weights."""
+    scale = descriptor.millimetres_per_texel
+    lines = [
+        f"# {descriptor.translator}",
+        "",
+        f"A realface translator: {', '.join(descriptor.inputs)} to {descriptor.translator}.",
+        "",
+        f"- generator: {descriptor.generator}, {_parameters(descriptor) / 1e6:.1f} M parameters",
+        f"- sizes: multiples of {descriptor.multiple_of} px",
+        f"- receptive margin: {descriptor.receptive_margin} px",
+        f"- trained at: {'unknown' if scale is None else f'{scale:.3g}'} millimetres per texel",
+        f"- licence: {descriptor.licence or 'not stated by whoever trained it'}",
+        "",
+        "| validation metric | value |",
+        "|---|---|",
+        *(f"| {name} | {value:.4g} |" for name, value in descriptor.metrics.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(descriptor: Descriptor) -> int:
+    with torch.device("meta"):
+        generator = GENERATORS[descriptor.generator](**descriptor.arguments)
+    return sum(parameter.numel() for parameter in generator.parameters())
+
+
+def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generator:
+    generator = GENERATORS[descriptor.generator](**descriptor.arguments)
+    generator.load_state_dict(tensors, strict=True)
+    return generator
+
+
+def _descriptor_from(data: Mapping[str, Any]) -> Descriptor:
+    unknown = sorted(set(data) - {item.name for item in fields(Descriptor)})
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(unknown)} in the descriptor")
+    return Descriptor(**{**data, "inputs": tuple(data["inputs"])})
+
+
+def _first_line(error: Exception) -> str:
+    text = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    return (text.splitlines() or [type(error).__name__])[0]
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = partial_path(path)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,35 @@
+"""Normalisation: moments, precision."""
+
+import pytest
+import torch
+
+from realface.networks.norms import InstanceNorm, normalisation
+
+
+def test_each_channel_of_each_sample_gets_zero_mean_and_unit_variance():
+    made = InstanceNorm()(5 + 3 * torch.randn(2, 4, 16, 16))
+    torch.testing.assert_close(made.mean((2, 3)), torch.zeros(2, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.var((2, 3), correction=0), torch.ones(2, 4), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_does_not_overflow(kind):
+    """A deviation of 1e4 has a variance of 1e8; float16 ends at 65504."""
+    x = 1e4 * torch.randn(1, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    made = InstanceNorm()(x.to(kind))
+    assert made.dtype == kind
+    torch.testing.assert_close(made.float(), InstanceNorm()(x), atol=0.05, rtol=0.02)
+
+
+def test_double_precision_is_kept():
+    assert InstanceNorm()(torch.randn(1, 1, 4, 4, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_gradient():
+    x = torch.randn(1, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(InstanceNorm(), x)
+
+
+def test_none_changes_nothing():
+    x = torch.randn(1, 2, 3, 3)
+    assert torch.equal(normalisation("none")(x), x)

@@ -1,0 +1,334 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from realface.errors import FailureError, InputError
+from realface.tiling.engine import stitch
+from realface.tiling.plan import plan
+from realface.tiling.seams import seam_ratio
+from realface.tiling.tensors import TensorSink, TensorSource
+from tests.tiling.maps import Ledger, Rows, coordinates, noise, stitch_tensor
+
+SIZES = [(51, 37), (32, 32), (97, 64), (7, 200)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("change", "scale"), [(lambda v: v, 1), (lambda v: v + 1, 2), (lambda v: 1 - 2 * v, 1)]
+)
+def test_pointwise_functions_come_out_as_they_are(size, change, scale):
+    values = coordinates(*size)
+    stitched = stitch_tensor(
+        lambda maps: {"out": change(maps["in"])}, values, plan(size, window=32, overlap=9)
+    )
+    assert (stitched - change(values)).abs().max() <= 3e-7 * scale
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    window=st.integers(1, 8),
+    share=st.floats(0, 0.99),
+    multiple_of=st.sampled_from([1, 4]),
+    batch=st.integers(1, 4),
+)
+def test_identity_for_any_plan(size, window, share, multiple_of, batch):
+    size = size[0] * multiple_of, size[1] * multiple_of
+    overlap = int(share * window) * multiple_of
+    values = coordinates(*size)
+    laid = plan(
+        size, window=window * multiple_of, overlap=overlap, multiple_of=multiple_of, batch=batch
+    )
+    stitched = stitch_tensor(lambda maps: {"out": maps["in"]}, values, laid)
+    assert (stitched - values).abs().max() <= 3e-7
+
+
+def test_a_map_smaller_than_the_window_is_one_window_and_exact():
+    values = noise(3, 20, 30)
+    laid = plan((20, 30), window=64, overlap=16)
+    assert laid.windows == 1
+    assert torch.equal(stitch_tensor(lambda maps: {"out": maps["in"]}, values, laid), values)
+
+
+def test_several_inputs_and_outputs_of_different_channels():
+    colour, height = noise(3, 40, 60), coordinates(40, 60)[:1]
+    sinks = {"sum": TensorSink((40, 60)), "all": TensorSink((40, 60))}
+    stitched = stitch(
+        lambda maps: {
+            "sum": maps["colour"].sum(1, keepdim=True) + maps["height"],
+            "all": torch.cat((maps["colour"], maps["height"]), 1),
+            "unasked": maps["height"],
+        },
+        {"colour": TensorSource(colour), "height": TensorSource(height)},
+        sinks,
+        plan((40, 60), window=24, overlap=6),
+    )
+    expected = colour.sum(0, keepdim=True) + height
+    torch.testing.assert_close(sinks["sum"].values, expected, atol=2e-6, rtol=0)
+    assert (sinks["all"].values - torch.cat((colour, height))).abs().max() <= 3e-7
+    assert set(stitched.disagreement) == {"sum", "all"}
+
+
+def small_network(seed=0):
+    """Three 3x3 convolutions with zero padding: a window's outer 3 px differ from the whole."""
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(8, 1, 3, padding=1)).eval()
+
+
+def test_a_network_with_a_margin_is_whole_outside_overlaps_and_near_it_inside():
+    # What a window gets wrong lies within the margin of its inner border. Outside the overlaps
+    # nothing of that is seen. Inside, it carries the foot of the ramp: at most
+    # sin^2(pi/2 * 3/24) = 4 % of it where two windows meet.
+    net, margin, overlap = small_network(), 3, 24
+    values, laid = noise(2, 96, 160), plan((96, 160), window=64, overlap=24)
+    stitched = stitch_tensor(lambda maps: {"out": net(maps["in"])}, values, laid)
+    with torch.inference_mode():
+        whole = net(values[None])[0]
+    covered = torch.zeros(96, 160)
+    largest = 0.0
+    for top, bottom in laid.rows:
+        for left, right in laid.columns:
+            covered[top:bottom, left:right] += 1
+            with torch.inference_mode():
+                alone = net(values[None, :, top:bottom, left:right])[0]
+            error = (alone - whole[:, top:bottom, left:right]).abs()
+            largest = max(largest, float(error.max()))
+    error = (stitched - whole).abs()
+    foot = float(torch.sin(torch.tensor(torch.pi / 2 * margin / overlap)) ** 2)
+    assert error[:, covered == 1].max() <= 3e-7
+    # Two windows across times two down can each be wrong by that much.
+    assert error.max() <= 2 * foot * largest + 1e-6
+    assert largest > 0.01  # the test would see nothing otherwise
+    assert seam_ratio(stitched, whole, laid) == pytest.approx(1, abs=0.05)
+
+
+def test_a_strided_network_stays_on_its_grid():
+    # Pooling in blocks of 4: off the grid it would pool other pixels.
+    def blocks(values):
+        return nn.functional.interpolate(nn.functional.avg_pool2d(values, 4), scale_factor=4)
+
+    values, laid = noise(1, 92, 60), plan((92, 60), window=33, overlap=7, multiple_of=4)
+    stitched = stitch_tensor(lambda maps: {"out": blocks(maps["in"])}, values, laid)
+    assert (stitched - blocks(values[None])[0]).abs().max() <= 3e-7
+
+
+@pytest.mark.parametrize("batch", [2, 3, 100])
+def test_batches_change_nothing(batch):
+    values = noise(2, 64, 100)
+    sizes = []
+
+    def fn(maps):
+        sizes.append(maps["in"].shape[0])
+        return {"out": maps["in"] ** 2}
+
+    alone = stitch_tensor(fn, values, plan((64, 100), window=32, overlap=8))
+    sizes.clear()
+    laid = plan((64, 100), window=32, overlap=8, batch=batch)
+    together = stitch_tensor(fn, values, laid)
+    assert torch.equal(alone, together)
+    assert sum(sizes) == laid.windows
+    assert max(sizes) == min(batch, len(laid.columns))
+
+
+def test_half_precision_is_summed_in_float32():
+    values = coordinates(60, 60)
+    laid = plan((60, 60), window=32, overlap=8)
+    stitched = stitch_tensor(lambda maps: {"out": maps["in"].bfloat16()}, values, laid)
+    assert stitched.dtype == torch.float32
+    assert (stitched - values.bfloat16().float()).abs().max() <= 3e-7
+
+
+def test_a_constant_offset_between_windows_is_the_disagreement():
+    count = iter(range(100))
+    laid = plan((20, 90), window=40, overlap=10)  # one row of three windows
+    assert len(laid.columns) == 3
+    stitched = stitch(
+        lambda maps: {"out": torch.full_like(maps["in"], 0.25 * next(count))},
+        {"in": Rows((20, 90))},
+        {"out": TensorSink((20, 90))},
+        laid,
+    )
+    one = stitched.disagreement["out"]
+    assert (one.mean, one.max) == (0.25, 0.25)
+    shared = 3 * (laid.columns[0][1] - laid.columns[0][0]) - 90
+    assert one.values == 20 * shared
+
+
+def test_disagreement_down_and_across_with_several_in_a_batch():
+    # The value is the number of the window's row: neighbours across agree, down they differ by 1.
+    laid = plan((90, 90), window=40, overlap=10, batch=2)
+    starts = [start / 1000 for start, _ in laid.rows]
+
+    def fn(maps):
+        number = min(range(3), key=lambda row: abs(starts[row] - float(maps["in"].min())))
+        return {"out": torch.full_like(maps["in"], float(number))}
+
+    sink = TensorSink((90, 90))
+    one = stitch(fn, {"in": Rows((90, 90))}, {"out": sink}, laid).disagreement["out"]
+    assert one.max == 1
+    assert 0 < one.mean < 1
+    height, width = laid.window
+    shared = 3 * height - 90
+    down, across = 3 * width * shared, 3 * height * (3 * width - 90)
+    assert one.mean == pytest.approx(down / (down + across))
+    assert sink.values[0, 0, 0] == 0
+    assert sink.values[0, -1, 0] == 2
+    assert (sink.values.diff(dim=1) >= -1e-6).all()  # the blend rises from one to the next
+
+
+def test_without_overlap_there_is_nothing_to_disagree_about():
+    laid = plan((40, 40), window=20, overlap=0)
+    stitched = stitch(
+        lambda maps: {"out": maps["in"]}, {"in": Rows((40, 40))}, {"out": Ledger()}, laid
+    )
+    assert stitched.disagreement["out"].values == 0
+    assert stitched.disagreement["out"].mean == 0
+    assert stitched.windows == 4
+
+
+def test_rows_are_written_once_in_order_at_full_width():
+    ledger, laid = Ledger(), plan((101, 70), window=32, overlap=9)
+    stitch(lambda maps: {"out": maps["in"]}, {"in": Rows((101, 70), 3)}, {"out": ledger}, laid)
+    following = 0
+    for y, x, (channels, height, width) in ledger.writes:
+        assert (y, x, channels, width) == (following, 0, 3, 70)
+        following += height
+    assert following == 101
+    assert len(ledger.writes) == len(laid.rows)
+
+
+def test_a_sink_may_keep_what_it_is_given():
+    kept = []
+
+    class Keeper:
+        def write(self, y, x, values):
+            kept.append((values, values.clone()))
+
+    laid = plan((90, 40), window=32, overlap=9)
+    stitch(lambda maps: {"out": maps["in"]}, {"in": Rows((90, 40))}, {"out": Keeper()}, laid)
+    assert all(torch.equal(values, then) for values, then in kept)
+
+
+def test_neither_the_source_nor_the_output_is_written_into():
+    values = noise(1, 60, 60)
+    before, returned = values.clone(), []
+
+    def greedy(maps):
+        maps["in"].mul_(0)  # fn spoils its own input: the source must not notice
+        out = torch.ones_like(maps["in"])
+        returned.append(out)
+        return {"out": out}
+
+    stitched = stitch_tensor(greedy, values, plan((60, 60), window=32, overlap=8))
+    assert torch.equal(values, before)
+    assert all(bool((out == 1).all()) for out in returned)
+    assert (stitched - 1).abs().max() <= 3e-7
+
+
+def test_fn_may_reuse_the_memory_of_its_output():
+    values, laid = coordinates(60, 60), plan((60, 60), window=32, overlap=8)
+    buffer = torch.empty(1, 2, *laid.window)
+    sink = TensorSink((60, 60))
+    stitched = stitch(
+        lambda maps: {"out": buffer.copy_(maps["in"])},
+        {"in": TensorSource(values)},
+        {"out": sink},
+        laid,
+    )
+    assert stitched.disagreement["out"].max == 0
+    assert (sink.values - values).abs().max() <= 3e-7
+
+
+def test_no_gradients_and_ordinary_tensors_for_the_sink():
+    weight = torch.ones(1, requires_grad=True)
+    seen = []
+
+    def fn(maps):
+        seen.append(torch.is_inference_mode_enabled())
+        return {"out": maps["in"] * weight}
+
+    stitched = stitch_tensor(fn, noise(1, 40, 40), plan((40, 40), window=32, overlap=8))
+    assert all(seen)
+    assert not stitched.requires_grad
+    assert not stitched.is_inference()
+    stitched.add_(1)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_names_output_and_window(bad):
+    values, laid = noise(2, 60, 60), plan((60, 60), window=32, overlap=8)
+    y, x = laid.rows[1][0], laid.columns[2][0]
+    values[1, y + laid.window[0] // 2, -1] = bad
+    ledger = Ledger()
+    with pytest.raises(FailureError) as error:
+        stitch(
+            lambda maps: {"albedo": maps["in"]},
+            {"in": TensorSource(values)},
+            {"albedo": ledger},
+            laid,
+        )
+    height, width = laid.window
+    assert error.value.given.startswith("albedo ")
+    assert f"y={y}, x={x}, height={height}, width={width}" in error.value.given
+    assert len(ledger.writes) == 1  # the row of windows before was finished
+
+
+def test_a_source_of_another_size_is_refused_before_any_window():
+    with pytest.raises(InputError, match="source mask is 50x60") as error:
+        stitch(
+            lambda maps: pytest.fail("a window was computed"),
+            {"in": Rows((60, 60)), "mask": Rows((50, 60))},
+            {},
+            plan((60, 60), window=32, overlap=8),
+        )
+    assert "60x60" in error.value.expected
+
+
+@pytest.mark.parametrize(
+    ("fn", "part"),
+    [
+        (lambda maps: {"other": maps["in"]}, "returned other"),
+        (lambda maps: {"out": maps["in"][..., :-1]}, "of shape"),
+        (lambda maps: {"out": maps["in"][0]}, "of shape"),
+        (lambda maps: {"out": maps["in"][:1]}, "of shape"),
+    ],
+)
+def test_a_function_that_does_not_return_what_was_asked_is_refused(fn, part):
+    laid = plan((60, 60), window=32, overlap=8, batch=2)
+    with pytest.raises(InputError, match=part):
+        stitch(fn, {"in": Rows((60, 60))}, {"out": Ledger()}, laid)
+
+
+def test_channels_that_change_from_window_to_window_are_refused():
+    channels = iter([3, 3, 1, 3])
+
+    def fn(maps):
+        return {"out": maps["in"].expand(-1, next(channels), -1, -1)}
+
+    with pytest.raises(InputError, match="out with 1 channels"):
+        stitch_tensor(fn, noise(1, 20, 90), plan((20, 90), window=32, overlap=8))
+
+
+def test_a_source_that_is_not_float32_is_refused():
+    source = TensorSource(torch.zeros(1, 60, 60, dtype=torch.uint8))
+    laid = plan((60, 60), window=32, overlap=8)
+    with pytest.raises(InputError, match=r"source in gave .* torch.uint8"):
+        stitch(lambda maps: maps, {"in": source}, {}, laid)
+
+
+def test_progress_counts_to_the_end():
+    seen = []
+    laid = plan((60, 90), window=32, overlap=8, batch=3)
+    stitch(
+        lambda maps: {"out": maps["in"]},
+        {"in": Rows((60, 90))},
+        {"out": Ledger()},
+        laid,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    counts = [done for done, _ in seen]
+    assert counts == sorted(set(counts))
+    assert seen[-1] == (laid.windows, laid.windows)
