@@ -16,9 +16,9 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.files import Array, encode_png
-from realface.maps.io import decode, encode
+from realface.maps.io import decode, encode, tight_range
 from realface.maps.kinds import KINDS
-from realface.maps.record import MapRecord, Range, default_record, map_record_from
+from realface.maps.record import MapRecord, default_record, map_record_from
 
 VERSION = 1
 
@@ -77,16 +77,8 @@ def _record(kind: str, values: Tensor, bits: int) -> MapRecord:
     height, width = values.shape[-2:]
     record = default_record(kind, f"{kind}.png", height, width, 8 if bits == 8 else 16)
     if KINDS[kind].encoding == "position":
-        record = replace(record, range=_span(values), bits=16)
+        record = replace(record, range=tight_range(values), bits=16)
     return record
-
-
-def _span(positions: Tensor) -> Range:
-    """The tightest isotropic range: 16 bits over a patch of 30 mm are half a micrometre."""
-    low = positions.flatten(1).amin(1).tolist()
-    high = positions.flatten(1).amax(1).tolist()
-    scale = max(top - bottom for top, bottom in zip(high, low, strict=True))
-    return Range(max(scale, 1e-6), (low[0], low[1], low[2]))
 
 
 def read_patch(sample: Mapping[str, Any], kinds: Iterable[str] | None = None) -> Patch:

@@ -1,7 +1,6 @@
 """Colour encodings and unit vectors, on tensors ``(..., C, H, W)``."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from realface.maps.kinds import Encoding
@@ -26,8 +25,13 @@ def linear_to_srgb(values: Tensor) -> Tensor:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors ``(..., 3, H, W)`` at unit length, in float32; a zero vector stays zero."""
-    return F.normalize(vectors.float(), dim=-3, eps=1e-12)
+    """Vectors ``(..., 3, H, W)`` at unit length, float32 or wider; a zero vector stays zero.
+
+    Squares are summed by hand: torch's own norm over a leading dimension is some 25 times slower
+    on CPU.
+    """
+    wide = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    return wide * wide.square().sum(dim=-3, keepdim=True).clamp(min=1e-24).rsqrt()
 
 
 def convert(values: Tensor, source: Encoding, target: Encoding) -> Tensor:

@@ -115,10 +115,10 @@ def _read_tiff(path: Path) -> Array:
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         _check_header(page.imagewidth, page.imagelength)
-        if page.photometric.name in ("PALETTE", "MINISWHITE"):
-            raise ValueError(f"photometric {page.photometric.name} is not read")
+        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.MINISWHITE):
+            raise ValueError(f"photometric {page.photometric!r} is not read")
         pixels = page.asarray()
-        if page.planarconfig.name == "SEPARATE" and pixels.ndim == 3:
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
     return pixels
 

@@ -21,7 +21,7 @@ from realface.errors import FailureError, InputError
 from realface.maps.encoding import convert, unit
 from realface.maps.files import Array, disk_failure, partial_path, read_image, write_image
 from realface.maps.kinds import KINDS, MapKind
-from realface.maps.record import MapRecord
+from realface.maps.record import MapRecord, Range
 from realface.maps.spaces import flip_green
 
 log = logging.getLogger(__name__)
@@ -156,6 +156,14 @@ def _opaque(dtype: np.dtype) -> float:
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]}x{shape[1]}"
+
+
+def tight_range(positions: Tensor) -> Range:
+    """The tightest isotropic range of positions ``(3, H, W)``, for storing them as integers."""
+    low = positions.flatten(1).amin(1).tolist()
+    high = positions.flatten(1).amax(1).tolist()
+    scale = max(top - bottom for top, bottom in zip(high, low, strict=True))
+    return Range(max(scale, 1e-6), (low[0], low[1], low[2]))
 
 
 class MapWriter(Protocol):

@@ -4,9 +4,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from realface.errors import InputError
-from realface.maps.files import SUFFIXES, Array, read_image
-from realface.maps.io import MapFile
+from realface.maps.files import SUFFIXES, Array, disk_failure, read_image
+from realface.maps.io import MapFile, tight_range, write_map
 from realface.maps.kinds import KINDS
 from realface.maps.record import (
     FILE_NAME,
@@ -14,6 +16,7 @@ from realface.maps.record import (
     SubjectRecord,
     default_record,
     read_record,
+    write_record,
 )
 
 log = logging.getLogger(__name__)
@@ -122,6 +125,39 @@ def record_of(path: Path, kind: str, pixels: Array) -> MapRecord:
     return default_record(kind, path.name, height, width, pixels.dtype.itemsize * 8)
 
 
-def named(record: MapRecord, file: str) -> MapRecord:
-    """The same record for another file name."""
-    return replace(record, file=file)
+def save_map(
+    folder: Path,
+    kind: str,
+    values: Tensor,
+    *,
+    bits: int = 16,
+    derived: bool = False,
+    about: SubjectRecord | None = None,
+) -> None:
+    """Write a map ``(C, H, W)`` into a subject folder as TIFF and enter it in ``subject.json``.
+
+    Args:
+        folder: The subject; made if it is not there.
+        kind: What the map is; normals in object space.
+        values: As in memory; positions in the subject's units.
+        bits: 8 or 16.
+        derived: Computed, not captured.
+        about: What else the json says; None: what it says already.
+
+    Raises:
+        FailureError: If the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if about is None:
+            about = read_record(folder) if (folder / FILE_NAME).exists() else SubjectRecord()
+        height, width = values.shape[-2:]
+        record = default_record(kind, f"{kind}.tif", height, width, bits)
+        record = replace(record, derived=derived)
+        if KINDS[kind].encoding == "position":
+            record = replace(record, range=tight_range(values))
+        write_map(folder / record.file, kind, record, values)
+        # The json last: it never names a file that is not whole.
+        write_record(folder, about.with_map(kind, record))
+    except OSError as error:
+        raise disk_failure(folder, error) from error

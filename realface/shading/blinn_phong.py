@@ -1,10 +1,9 @@
 """Blinn-Phong shading of reflectance maps, in UV space, on linear values."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from realface.maps.encoding import linear_to_srgb, srgb_to_linear
+from realface.maps.encoding import linear_to_srgb, srgb_to_linear, unit
 from realface.shading.lights import Lights
 
 CAMERA_DISTANCE = 1000.0  # mm; a frontal portrait camera
@@ -31,7 +30,7 @@ def specular_lobe(normals: Tensor, light: Tensor, view: Tensor, exponent: Tensor
     Returns:
         ``(B, 1, H, W)`` in ``[0, 1]``; zero where the light is below the horizon.
     """
-    half = F.normalize(light + view, dim=1)
+    half = unit(light + view)
     # The floor keeps the power's gradient finite; at exponent 1 it is below a 16-bit level.
     cos_half = (normals * half).sum(dim=1, keepdim=True).clamp(min=1e-6)
     lit = (normals * light).sum(dim=1, keepdim=True) > 0
@@ -69,12 +68,12 @@ def shade(
         ``(B, 3, H, W)``, not clamped.
     """
     camera = positions.new_tensor((0.0, 0.0, CAMERA_DISTANCE)).view(1, 3, 1, 1)
-    view = F.normalize(camera - positions, dim=1)
+    view = unit(camera - positions)
     power = torch.as_tensor(exponent, dtype=positions.dtype, device=positions.device)
     irradiance = lights.ambient[:, :, None, None] * (1.0 if occlusion is None else occlusion)
     specular = torch.zeros_like(diffuse_albedo)
     for position, colour in zip(lights.positions.unbind(1), lights.colours.unbind(1), strict=True):
-        light = F.normalize(position[:, :, None, None] - positions, dim=1)
+        light = unit(position[:, :, None, None] - positions)
         colour = colour[:, :, None, None]
         cosine = (diffuse_normals * light).sum(dim=1, keepdim=True).clamp(min=0)
         irradiance = irradiance + colour * cosine

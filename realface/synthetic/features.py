@@ -32,12 +32,12 @@ def nose_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     height = ridge * torch.exp(-0.72 * across**2.3)
     for side in SIDES:
         u = (x - bend) * side / traits.nose_width
-        wing = bump(u, v, (14.5, -6.5), (5.0, 5.6), 0.25)
-        height = height + 9.0 * wing
+        wing = bump(u, v, (13.2, -6.5), (4.8, 5.4), 0.25)
+        height = height + 7.5 * wing
         height = height + 1.5 * bump(u, v, (4.5, 0.5), (4.0, 4.0))
         away = torch.sqrt((u - 12.0) ** 2 + (v + 5.5) ** 2 + 1e-3)
-        outer = step(u - 11.5, 2.0) * step(v + 13, 1.5) * step(6 - v, 3.0)
-        height = height - 2.6 * groove(away - 10.5, 1.5) * outer
+        outer = step(u - 13.0, 2.0) * step(v + 12, 1.5) * step(1 - v, 2.5)
+        height = height - 1.3 * groove(away - 10.3, 1.6) * outer
         height = height - 4.5 * bump(u, v, (7.2, -13.6), (3.3, 2.0), 0.45)
     under = step(v + 15.2 + 0.006 * x**2, 1.3)
     return height * under + 1.2 * bump(x, v, (0, -16), (3.2, 4.0))
@@ -98,20 +98,30 @@ def eye_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
         height = height + traits.lid_fold * 1.2 * groove(fold - 0.16, 0.14) * span
         trough = v + 0.62 - 0.16 * u + 0.12 * u**2
         bag = (0.35 + traits.age) * step(0.9 - u, 0.2) * step(u + 1.1, 0.12)
-        height = height - 0.9 * bag * groove(trough + 0.18, 0.12)
-        height = height + 0.7 * bag * groove(trough - 0.1, 0.16)
+        height = height - 0.55 * bag * groove(trough + 0.18, 0.17)
+        height = height + 0.45 * bag * groove(trough - 0.1, 0.2)
         height = height - 1.2 * bump(u, v, (-1.05, -0.02), (0.13, 0.13))
     return height
 
 
 def lash_line(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
-    """Signed distance above the lashes' line [mm], 9 away from the eyes; and along it, in eyes."""
-    nearest = torch.full_like(x, 9.0)
+    """Signed distance above the line of the lashes [mm]; smooth, and meaningless far from eyes."""
+    total = torch.zeros_like(x)
     for side in SIDES:
         u, v = eye_coordinates(x, y, side, traits)
-        edge = (v - lid_seam(u)) * traits.eye_width
-        nearest = torch.where(u.abs() < 1.4, edge + 4 * step(u.abs() - 1.05, 0.04), nearest)
-    return nearest
+        edge = (v - lid_seam(u.clamp(-1.3, 1.3))) * traits.eye_width
+        total = total + edge * step(x * side, 0.5)
+    return total
+
+
+def lash_weight(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
+    """1 between the corners of the eyes, sparser inwards."""
+    total = torch.zeros_like(x)
+    for side in SIDES:
+        u, v = eye_coordinates(x, y, side, traits)
+        near = bump(u, v, (0, -0.2), (9.0, 0.35))
+        total = total + near * step(1.0 - u.abs(), 0.02) * (0.75 + 0.25 * u.clamp(-1, 1))
+    return total
 
 
 def mouth_lines(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -120,17 +130,17 @@ def mouth_lines(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor, T
     inside = (1 - q**2).clamp(min=0)
     seam = traits.mouth_height + traits.mouth_curve * q**2 - 0.9 * torch.exp(-0.5 * (x / 4) ** 2)
     seam = seam + 0.7 * torch.exp(-0.5 * ((x.abs() - 9) / 5) ** 2)
-    bow = 1 - 0.2 * torch.exp(-0.5 * (x / 2.6) ** 2)
-    bow = bow + 0.12 * torch.exp(-0.5 * ((x.abs() - 5.0) / 3.0) ** 2)
-    upper = seam + traits.upper_lip * bow * inside**0.85
-    lower = seam - traits.lower_lip * inside**0.62
+    bow = 1 - 0.14 * torch.exp(-0.5 * (x / 2.8) ** 2)
+    bow = bow + 0.08 * torch.exp(-0.5 * ((x.abs() - 5.0) / 3.0) ** 2)
+    upper = seam + traits.upper_lip * bow * inside**0.95
+    lower = seam - traits.lower_lip * inside**0.72
     return seam, upper, lower, inside
 
 
 def lips(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Weight of the red of the lips."""
     _, upper, lower, inside = mouth_lines(x, y, traits)
-    return step(upper - y, 0.35) * step(y - lower, 0.5) * step(inside - 0.06, 0.02)
+    return step(upper - y, 0.4) * step(y - lower, 0.6) * step(inside - 0.06, 0.02)
 
 
 def mouth_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
@@ -142,12 +152,11 @@ def mouth_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     height = height + full * traits.upper_lip * 0.36 * groove(above - 0.45, 0.42)
     height = height + full * traits.lower_lip * 0.42 * groove(below - 0.5, 0.4)
     height = height + full * 0.45 * groove(y - upper - 0.3, 0.8)
-    corner = step(inside + 0.05, 0.03)
+    corner = step(1.06 - (x / traits.mouth_width) ** 2, 0.03)
     height = height - 2.6 * corner * groove(y - seam, 0.75) * (0.4 + 0.6 * inside)
+    corners = traits.mouth_width + 1.5, traits.mouth_height + traits.mouth_curve
     for side in SIDES:
-        height = height - 2.0 * bump(
-            x * side, y, (traits.mouth_width + 1.5, traits.mouth_height), (3, 4)
-        )
+        height = height - 1.5 * bump(x * side, y, corners, (3, 4))
     top = traits.mouth_height + traits.upper_lip
     ridge = step(y - top, 1.0) * step(-17 - y, 1.5)
     height = height - 1.1 * groove(x, 2.2) * ridge
@@ -189,18 +198,18 @@ def cheek_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
         height = height + (3.5 * fat - 2.5) * bump(u, y, (58, -26), (17, 18))
         height = height + 2.5 * traits.jaw_width * bump(u, y, (92, -36), (15, 15))
         line, reach = smile_line(u, y, traits)
-        depth = 0.35 + 0.9 * traits.age + 0.4 * fat
-        height = height - 1.5 * depth * groove(line, 2.4) * reach
-        height = height + 1.8 * depth * groove(line - 7, 6.0) * reach
+        depth = 0.15 + 0.75 * traits.age + 0.3 * fat
+        height = height - 1.0 * depth * groove(line, 2.6) * reach
+        height = height + 1.6 * depth * groove(line - 9, 7.5) * reach
     return height
 
 
 def smile_line(u: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     """Distance outwards from the nasolabial fold [mm] and its strength; ``u`` is outward."""
     t = (-3 - y) / 42.0
-    middle = 18.5 * (0.4 + 0.6 * traits.nose_width) + 14.0 * t.clamp(-0.2, 1.3) ** 1.0
-    middle = middle + 2.5 * torch.sin(3.1 * t.clamp(0, 1))
-    reach = step(t + 0.02, 0.06) * step(1.0 + 0.3 * traits.age - t, 0.10)
+    middle = 18.5 * (0.4 + 0.6 * traits.nose_width) + 14.0 * t.clamp(-0.2, 1.3)
+    middle = middle + 3.0 * torch.sin(3.1 * t.clamp(0, 1))
+    reach = step(t + 0.02, 0.07) * step(0.72 + 0.25 * traits.age - t, 0.12)
     return (u - middle) * 0.94, reach
 
 

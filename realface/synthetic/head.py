@@ -21,7 +21,9 @@ def warped(grid: Grid, traits: Traits) -> tuple[Tensor, Tensor]:
     seed = traits.seed * 101 + 1
     off_x = 1.1 * octave(grid, 140, seed) + 0.45 * octave(grid, 48, seed + 1)
     off_y = 1.3 * octave(grid, 130, seed + 2) + 0.5 * octave(grid, 44, seed + 3)
-    return x + off_x, y + off_y
+    above = y - traits.eye_height
+    below = -6 * torch.nn.functional.softplus(-above / 6)
+    return (x + off_x) * traits.inner_width, y + (traits.lower_face - 1) * below + off_y
 
 
 def position(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> Tensor:
@@ -65,7 +67,7 @@ def _cross_section(y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     """Half width and depth of the bare head at each height [mm]."""
     jaw = traits.jaw_width
     slope = traits.forehead_slope
-    width = [(-100.0, 50.0), (-84.0, 54.0 * jaw), (-66.0, 61.0 * jaw), (-40.0, 68.0 * jaw)]
+    width = [(-100.0, 46.0), (-84.0, 48.0 * jaw), (-66.0, 56.5 * jaw), (-40.0, 65.5 * jaw)]
     width += [(-10.0, 74.5), (20.0, 77.5), (50.0, 78.5), (80.0, 77.5), (100.0, 72.0), (115.0, 66.0)]
     profile = [(-104.0, 70.0), (-94.0, 84.0), (-84.0, 99.0), (-72.0, 105.0), (-50.0, 106.0)]
     profile += [(-34.0, 108.0), (-17.0, 107.5), (5.0, 104.5), (30.0, 103.0), (45.0, 105.0)]
@@ -87,4 +89,4 @@ def _below_jaw(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     away = (x.abs() / 105).clamp(max=1.3)
     jaw = -85 - traits.chin_length + 52 * away**2.2
     inside = 1 - bump(x, y, (0, -60), (60, 60)) * 0.25
-    return 13.0 * step(jaw - y, 3.2) * inside
+    return 11.0 * step(jaw - y, 4.5) * inside * (1 - 0.85 * step(x.abs() - 84, 10))

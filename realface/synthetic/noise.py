@@ -125,3 +125,33 @@ def spots(row: Tensor, column: Tensor, density: Tensor | float, seed: int) -> tu
             identity = torch.where(squared < nearest, own, identity)
             nearest = torch.minimum(nearest, squared)
     return nearest, identity
+
+
+def strokes(
+    row: Tensor, column: Tensor, angle: Tensor, length: float, width: float, density: Tensor, seed: int
+) -> Tensor:
+    """Cover in [0, 1] by short straight hairs on unit cells, one a cell where ``density`` has one.
+
+    Args:
+        row: Coordinate down, in cells.
+        column: Coordinate across, in cells.
+        angle: Direction of the hairs from the columns' axis towards the rows' [rad], ``(h, w)``.
+        length: Length of a hair in cells, at most 2.
+        width: Deviation of a hair's Gaussian section, in cells.
+        density: Share of the cells that hold a hair, ``(h, w)``.
+        seed: Which hairs.
+    """
+    i, j = row.floor(), column.floor()
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    clear = torch.ones_like(row)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            p, q, own = unit_floats(hash_cells(i + down, j + right, seed))
+            dy, dx = row - (i + down + p), column - (j + right + q)
+            lean = ((13 * p + 7 * q) % 1 - 0.5) * 0.9
+            along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+            along, across = along + lean * across, across - lean * along
+            beyond = (along.abs() - 0.5 * length * (0.5 + 0.5 * q)).clamp(min=0)
+            squared = (across**2 + beyond**2) / width**2
+            clear = clear * (1 - torch.exp(-0.5 * squared) * (own < density))
+    return 1 - clear

@@ -20,6 +20,10 @@ class Traits:
     fullness: float
     width: float
     """Scale of the head's width, about 1."""
+    inner_width: float
+    """Spread of the features, above 1 narrower."""
+    lower_face: float
+    """Shortening of the face below the eyes, about 1."""
     jaw_width: float
     chin_length: float
     chin_forward: float
@@ -95,8 +99,8 @@ def draw_traits(seed: int) -> Traits:
     """The traits of subject ``seed``; melanin steps evenly through the human range over seeds."""
     dice = _Dice(seed)
     tone = (0.31 + seed * GOLDEN) % 1.0
-    melanin = 0.04 + 2.1 * tone**1.5
-    masculinity = dice.uniform(0, 1)
+    melanin = 0.02 + 2.3 * tone**1.25
+    masculinity = 0.5 + (0.5 if dice.chance(0.5) else -0.5) * dice.uniform(0, 1) ** 0.5
     age = dice.uniform(0, 1)
     fullness = dice.uniform(0, 1)
     bearded = masculinity > 0.5
@@ -107,40 +111,42 @@ def draw_traits(seed: int) -> Traits:
         age=age,
         fullness=fullness,
         width=dice.about(0.97 + 0.03 * fullness, 0.02),
-        jaw_width=dice.about(0.95 + 0.07 * masculinity + 0.04 * fullness, 0.03),
+        inner_width=dice.about(1.02, 0.03),
+        lower_face=dice.about(1.0, 0.035),
+        jaw_width=dice.about(0.93 + 0.07 * masculinity + 0.04 * fullness, 0.03),
         chin_length=dice.about(2.5 * masculinity - 1, 1.5),
         chin_forward=dice.about(0.5 + 1.5 * masculinity, 1.4),
         forehead_slope=dice.about(3 * masculinity, 1.5),
         brow_ridge=dice.about(0.5 + 3.2 * masculinity, 0.7),
         cheekbone=dice.about(3.0, 1.0),
-        nose_length=dice.about(0, 2.0),
-        nose_height=dice.about(0.98 + 0.06 * masculinity - 0.08 * tone, 0.07),
-        nose_width=dice.about(0.92 + 0.1 * masculinity + 0.2 * tone, 0.06),
-        nose_bump=dice.about(0.7 * masculinity - 0.2, 0.8),
+        nose_length=dice.about(0, 2.6),
+        nose_height=dice.about(0.95 + 0.1 * masculinity - 0.08 * tone, 0.08),
+        nose_width=dice.about(0.84 + 0.12 * masculinity + 0.2 * tone, 0.06),
+        nose_bump=dice.about(0.9 * masculinity - 0.4, 1.0),
         nose_tip=dice.about(0, 1.4),
         nose_bend=dice.about(0, 0.7),
         bridge_depth=dice.about(0, 1.4),
-        eye_spacing=dice.about(29.6, 1.0),
+        eye_spacing=dice.about(29.6, 1.2),
         eye_width=dice.about(14.2, 0.6),
         eye_height=dice.about(29.0, 1.0),
         eye_tilt=dice.about(0.05, 0.035),
         lid_fold=dice.uniform(0.15, 1.0),
-        mouth_width=dice.about(24.0, 1.6),
+        mouth_width=dice.about(22.5 + 1.5 * masculinity, 1.6),
         mouth_height=dice.about(-36.5, 1.2),
-        upper_lip=dice.about(6.8 + 1.6 * tone, 1.0),
-        lower_lip=dice.about(8.6 + 1.6 * tone, 1.1),
-        mouth_curve=dice.about(0.3, 0.8),
+        upper_lip=dice.about(6.8 - 1.0 * masculinity + 1.8 * tone, 1.0),
+        lower_lip=dice.about(8.4 - 1.0 * masculinity + 1.8 * tone, 1.1),
+        mouth_curve=dice.about(1.0, 0.7),
         ear_size=dice.about(1.0 + 0.06 * age, 0.06),
         melanin=melanin,
-        haemoglobin=dice.about(0.2, 0.05),
-        lip_colour=dice.uniform(0.35, 1.0),
+        haemoglobin=dice.about(0.25, 0.06),
+        lip_colour=dice.uniform(0.1, 0.8) * (1.15 - 0.5 * masculinity),
         flush=dice.uniform(0.2, 1.0),
         freckles=max(0.0, dice.uniform(-0.8, 1.0)) * (1 - min(1.0, melanin)),
         moles=dice.uniform(0.1, 1.0),
         blemishes=max(0.0, dice.uniform(-0.4, 1.0)) * (1 - 0.5 * age),
         mottling=dice.uniform(0.4, 1.0) + 0.3 * age,
         under_eye=dice.uniform(0.2, 1.0),
-        sallow=dice.about(0, 0.5),
+        sallow=dice.about(0, 0.35),
         oiliness=dice.uniform(0, 1),
         pores=dice.uniform(0.5, 1.2) + 0.2 * masculinity,
         roughness=dice.uniform(0.7, 1.1) + 0.3 * age,

@@ -65,6 +65,13 @@ def test_mirrored_uvs_turn_the_handedness_and_keep_green_up(sphere):
     assert torch.allclose(bitangents(turned).flip(2), bitangents(straight), atol=1e-3)
 
 
+def test_handedness_follows_the_normals_and_not_the_winding(sphere):
+    inward = replace(sphere, triangles=sphere.triangles[:, ::-1])
+    straight, turned = bake(sphere, 32, 48), bake(inward, 32, 48)
+    for name in ("shape", "tangents", "handedness"):
+        assert torch.allclose(straight[name][:, 2:-2], turned[name][:, 2:-2], atol=1e-5), name
+
+
 def test_mirrored_halves_that_share_vertices_keep_their_tangents():
     # A strip folded over in UV at x = 0: u = |x|. Shared vertices must not average to nothing.
     positions = np.array([[x, y, 0.0] for y in (0, 1) for x in (-1, 0, 1)])

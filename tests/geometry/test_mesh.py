@@ -102,11 +102,23 @@ def test_tiles(tmp_path, square, caplog):
 def test_parts_by_name_and_order(tmp_path, square):
     names = ["skin", "skin", "eye", "eye"]
     path = write_obj(tmp_path / "parts.obj", two_tiles(square), material=names)
-    whole = load_mesh(path)
-    assert whole.positions[whole.triangles[0], 0].max() == 1  # the file's first part is first
     assert load_mesh(path, tile=(1, 0), parts=["eye"]).positions[:, 0].min() == 1
     with pytest.raises(InputError, match="skin"):
         load_mesh(path, parts=["teeth"])
+
+
+def test_parts_that_overlap_come_in_the_file_s_order_or_the_one_asked_for(tmp_path, square):
+    far = replace(square, positions=square.positions + np.array([10, 0, 0]))
+    both = Mesh(
+        np.concatenate([square.positions, far.positions]),
+        np.concatenate([square.triangles, far.triangles + 4]),
+        np.concatenate([square.uvs, far.uvs]),
+        np.concatenate([square.normals, far.normals]),
+    )
+    path = write_obj(tmp_path / "parts.obj", both, material=["skin", "skin", "eye", "eye"])
+    for parts, first in ((None, 1), (["skin", "eye"], 1), (["eye", "skin"], 11)):
+        mesh = load_mesh(path, parts=parts)
+        assert mesh.positions[mesh.triangles[0], 0].max() == first
 
 
 def expect(error, *words):

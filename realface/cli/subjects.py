@@ -1,0 +1,149 @@
+"""`realface synth`, `bake`, `add`, `derive`: making subject folders."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from realface.cli.console import progress, say
+from realface.errors import InputError
+from realface.maps.kinds import KINDS, Encoding, Green, Space
+
+
+def synth(arguments: Sequence[str]) -> None:
+    """Make procedural subjects."""
+    parser = _parser("synth", "Make procedural subject folders.")
+    parser.add_argument("out", type=Path, help="folder for the subject folders")
+    parser.add_argument("--subjects", type=int, default=8, help="how many (%(default)s)")
+    _add_size(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the first subject (%(default)s)")
+    parser.add_argument("--lit", action="store_true", help="also light each one: a texture")
+    given = parser.parse_args(arguments)
+    if given.subjects < 1:
+        raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
+
+    from realface.shading.relight import light_subject
+    from realface.synthetic.folder import write_subject
+
+    with progress("subjects") as update:
+        for number in range(given.subjects):
+            update(number, given.subjects)
+            folder = given.out / f"synthetic-{given.seed + number:06d}"
+            write_subject(given.seed + number, folder, given.height, given.width)
+            if given.lit:
+                light_subject(folder, given.seed + number)
+        update(given.subjects, given.subjects)
+    say(f"{given.subjects} subjects in {given.out}")
+
+
+def bake(arguments: Sequence[str]) -> None:
+    """Lay a mesh out over its UVs."""
+    parser = _parser("bake", "Mesh with UVs to a subject folder: shape, shape_normals, mask.")
+    parser.add_argument("mesh", type=Path, help="OBJ, PLY, GLB or glTF")
+    parser.add_argument("out", type=Path, help="new subject folder")
+    _add_size(parser)
+    parser.add_argument(
+        "--padding", type=int, default=8, help="texels around islands (%(default)s)"
+    )
+    parser.add_argument("--tile", type=int, nargs=2, default=(0, 0), metavar=("U", "V"),
+                        help="UDIM tile (0 0)")  # fmt: skip
+    parser.add_argument(
+        "--part",
+        action="append",
+        metavar="NAME",
+        help="OBJ material or glTF mesh to keep; repeat it, first one on top",
+    )
+    parser.add_argument("--flip-v", action="store_true", help="the file's v runs downwards")
+    parser.add_argument("--millimetres-per-unit", type=float, help="of the mesh, if you know it")
+    parser.add_argument("--source", help="where it comes from, for subject.json")
+    parser.add_argument("--licence", help="on what terms, for subject.json")
+    given = parser.parse_args(arguments)
+
+    from realface.geometry.subject_maps import bake_subject
+    from realface.maps.record import SubjectRecord
+
+    bake_subject(
+        given.mesh,
+        given.out,
+        given.height,
+        given.width,
+        padding=given.padding,
+        tile=tuple(given.tile),
+        parts=given.part,
+        flip_v=given.flip_v,
+        about=SubjectRecord(
+            millimetres_per_unit=given.millimetres_per_unit,
+            source=given.source or given.mesh.name,
+            licence=given.licence,
+        ),
+    )
+    say(f"shape, shape_normals and mask in {given.out}")
+
+
+def add(arguments: Sequence[str]) -> None:
+    """Add an image to a subject."""
+    parser = _parser("add", "Add an image to a subject folder; normals end up in object space.")
+    parser.add_argument("subject", type=Path, help="subject folder, made if it is not there")
+    parser.add_argument("kind", choices=tuple(KINDS), help="what the image is", metavar="KIND")
+    parser.add_argument("file", type=Path, help="PNG, TIFF, EXR or JPEG")
+    parser.add_argument("--encoding", choices=get_args(Encoding)[:2], help="of colours")
+    parser.add_argument("--space", choices=get_args(Space), default="object", help="of normals")
+    parser.add_argument("--green", choices=get_args(Green), default="gl", help="of normals")
+    parser.add_argument("--mesh", type=Path, help="whose frame tangent normals are relative to")
+    parser.add_argument("--flip-v", action="store_true", help="the mesh's v runs downwards")
+    parser.add_argument("--resample", action="store_true", help="bring it to the subject's size")
+    parser.add_argument("--derived", action="store_true", help="it was computed, not captured")
+    given = parser.parse_args(arguments)
+
+    from realface.geometry.subject_maps import add_map
+
+    add_map(
+        given.subject,
+        given.kind,
+        given.file,
+        encoding=given.encoding,
+        space=given.space,
+        green=given.green,
+        mesh=given.mesh,
+        flip_v=given.flip_v,
+        resample=given.resample,
+        derived=given.derived,
+    )
+    say(f"{given.kind} in {given.subject}")
+
+
+def derive(arguments: Sequence[str]) -> None:
+    """Compute a map of a subject from its others."""
+    parser = _parser("derive", "Compute a map of a subject from its others, marked as derived.")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    normals = kinds.add_parser("diffuse_normals", help="from specular_normals, blurred")
+    normals.add_argument("--blur", type=float, default=1.0, help="standard deviation in mm (1.0)")
+    shape_normals = kinds.add_parser("shape_normals", help="from shape")
+    shape_normals.add_argument("--blur", type=float, default=0.0, help="of the shape, texels (0)")
+    texture = kinds.add_parser("texture", help="the reflectance maps under random lights")
+    texture.add_argument("--seed", type=int, default=0, help="of the lights (0)")
+    for one in (normals, shape_normals, texture):
+        one.add_argument("subject", type=Path, help="subject folder")
+    given = parser.parse_args(arguments)
+    if given.kind == "texture":
+        from realface.shading.relight import light_subject
+
+        light_subject(given.subject, given.seed)
+    else:
+        from realface.geometry import subject_maps
+
+        deriving = {
+            "diffuse_normals": subject_maps.derive_diffuse_normals,
+            "shape_normals": subject_maps.derive_shape_normals,
+        }
+        deriving[given.kind](given.subject, given.blur)
+    say(f"{given.kind} in {given.subject}")
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"realface {name}", description=description)
+
+
+def _add_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--height", type=int, default=4096, help="of the maps in px (%(default)s)")
+    parser.add_argument("--width", type=int, default=6144, help="of the maps in px (%(default)s)")

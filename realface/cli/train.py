@@ -1,0 +1,125 @@
+"""`train.py`: LightningCLI with the project's loggers, checkpoints and resume."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentError
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+from realface.cli.console import run
+from realface.data.datamodule import ReflectanceDataModule
+from realface.errors import InputError
+from realface.maps.files import disk_failure
+from realface.translators import Translator
+from realface.translators.checkpoints import AtomicCheckpointIO
+from realface.translators.panels import PanelWriter
+
+log = logging.getLogger(__name__)
+
+
+class TrainCLI(LightningCLI):
+    """One run of one translator, kept in a folder of its own."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What a run has besides model, data and trainer."""
+        parser.add_argument(
+            "--run_dir",
+            type=Path | None,
+            default=None,
+            help="folder of the run (runs/<translator>); one that holds a checkpoint is resumed",
+        )
+        parser.add_argument(
+            "--wandb",
+            type=Literal["auto", "online", "offline", "disabled"],
+            default="auto",
+            help="auto: online where you are logged in, offline elsewhere",
+        )
+
+    def instantiate_trainer(self, **arguments: Any) -> pl.Trainer:
+        """The trainer with loggers, checkpoints and panels in the run's folder."""
+        self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.output}")
+        higher = "val/psnr"
+        arguments["logger"] = self._loggers(str(self._get(self.config_init, "wandb")))
+        arguments["callbacks"] = [
+            ModelCheckpoint(
+                dirpath=self.run_dir / "checkpoints",
+                filename="best",
+                monitor=higher,
+                mode="max",
+                save_last=True,
+                enable_version_counter=False,
+            ),
+            LearningRateMonitor(),
+            PanelWriter(self.run_dir / "panels"),
+        ]
+        arguments["plugins"] = [AtomicCheckpointIO()]
+        return super().instantiate_trainer(**arguments)
+
+    def _loggers(self, wandb: str) -> list[Any]:
+        loggers: list[Any] = [CSVLogger(self.run_dir.parent, name=self.run_dir.name, version="")]
+        if wandb != "disabled":
+            offline = wandb == "offline" or (wandb == "auto" and not _logged_in())
+            loggers.append(
+                WandbLogger(
+                    name=self.run_dir.name,
+                    save_dir=self.run_dir,
+                    project="realface",
+                    offline=offline,
+                )
+            )
+        return loggers
+
+    def fit(self, **arguments: Any) -> None:
+        """Train; a run folder that holds a checkpoint is resumed."""
+        last = self.run_dir / "checkpoints" / "last.ckpt"
+        if not arguments.get("ckpt_path") and last.is_file():
+            log.info("resuming from %s; name another --run_dir to start anew", last)
+            arguments["ckpt_path"] = last
+        if arguments.get("ckpt_path"):
+            arguments["weights_only"] = True
+        self.trainer.fit(**arguments)
+
+
+def _logged_in() -> bool:
+    import wandb
+
+    return bool(wandb.api.api_key)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and exit with a code: 0 done, 1 failure, 2 the input is at fault."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(lambda: train(given)))
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Parse, then do what the subcommand says.
+
+    Raises:
+        InputError: If an option or config key is unknown or ill-typed.
+        FailureError: If the disk refuses.
+    """
+    try:
+        TrainCLI(
+            Translator,
+            ReflectanceDataModule,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"exit_on_error": False},
+            args=list(arguments),
+        )
+    except ArgumentError as error:
+        raise InputError(
+            str(error),
+            "options and config keys that `train.py fit --help` lists",
+            "correct the flag or the line of the config",
+        ) from error
+    except OSError as error:
+        raise disk_failure(Path(error.filename or "the run's folder"), error) from error

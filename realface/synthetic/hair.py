@@ -1,0 +1,131 @@
+"""Hair as captures flatten it: strands over the skin, dark and mostly darker than it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from realface.synthetic.lattice import Grid
+from realface.synthetic.noise import fade, octave, strokes, value_noise
+from realface.synthetic.traits import Traits
+
+_STRAND_SPACING = 0.17
+"""Distance of neighbouring strands of brows and head [mm]."""
+
+_FOLLICLE_SPACING = 0.85
+"""Distance of a beard's hairs in each of two layers [mm]."""
+
+_HAIR_WIDTH = 0.05
+"""Deviation of a beard hair's section [mm]: hairs are about 0.12 mm thick."""
+
+_FAIR, _BLACK = (0.22, 0.125, 0.055), (0.010, 0.0075, 0.0065)
+_RED, _GREY = (0.14, 0.045, 0.014), (0.20, 0.19, 0.18)
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Hair on a grid, each ``(h, w)`` in [0, 1].
+
+    Attributes:
+        cover: Share of each texel under hair.
+        shadow: How much hair below the surface darkens the skin between.
+        light: Lightness of the hair, about 1; strands differ.
+    """
+
+    cover: Tensor
+    shadow: Tensor
+    light: Tensor
+
+
+def hair_colour(traits: Traits) -> tuple[float, float, float]:
+    """Linear reflectance: from fair to black with melanin, warmer where red, greyer with age."""
+    dark = traits.hair_melanin
+    grey = 0.9 * max(0.0, traits.age - 0.7)
+    channels = []
+    for fair, black, red, old in zip(_FAIR, _BLACK, _RED, _GREY, strict=True):
+        shade = fair ** (1 - dark) * black**dark
+        shade = shade + (red - shade) * 0.7 * traits.hair_red * (1 - dark)
+        channels.append(shade + (old - shade) * grey)
+    return channels[0], channels[1], channels[2]
+
+
+def hair(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Hair:
+    """Brows, lashes, beard and hair of the head, from region fields read at the texels."""
+    seed = traits.seed * 701 + 23
+    x, y = fields["place_x"], fields["place_y"]
+    brow = _brow(grid, fields["flow"], x, fields["brow"], seed)
+    beard = _beard(grid, x, y, fields["beard"], traits, seed + 10)
+    scalp, light = _scalp(grid, x, y, fields["scalp"], seed + 20)
+    lash = _lashes(grid, x, fields["lash"], fields["lashes"], seed + 30)
+    cover = 1 - (1 - brow) * (1 - beard) * (1 - scalp) * (1 - lash)
+    shadow = 0.8 * fields["beard"] * traits.beard + 0.8 * fields["scalp"] + 0.4 * fields["brow"]
+    return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.65 * lash))
+
+
+def _empty(density: Tensor) -> bool:
+    return bool(density.max().item() < 0.004)
+
+
+def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: int) -> Tensor:
+    """Hairs that run where ``across`` [mm] is constant; fades to the mean where too coarse."""
+    if _empty(density):
+        return torch.zeros_like(density)
+    mean = 0.8 * density
+    weight = fade(4 * _STRAND_SPACING, grid.texel)
+    if weight == 0:
+        return mean
+    first = value_noise(across / _STRAND_SPACING, along / 8.0, seed)
+    tilted = (across + 0.16 * along) / (0.85 * _STRAND_SPACING)
+    ridge = torch.maximum(first, value_noise(tilted, along / 6.0, seed + 1))
+    hairs = torch.sigmoid((ridge - (0.95 - 1.35 * density)) / 0.14) * (density * 6).clamp(max=1)
+    return torch.lerp(mean, hairs, weight)
+
+
+def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed: int) -> Tensor:
+    """Separate hairs in two layers, from stubble's dots to a few millimetres."""
+    density = place * traits.beard
+    if _empty(density):
+        return torch.zeros_like(density)
+    length = 0.12 + 1.85 * traits.beard_length
+    width = max(_HAIR_WIDTH, 0.5 * grid.texel) / _FOLLICLE_SPACING
+    opacity = 0.9 * _HAIR_WIDTH / _FOLLICLE_SPACING / width
+    angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * octave(grid, 22, seed)
+    angle = angle + 0.5 * torch.exp(-(((y + 26) / 8) ** 2)) * torch.tanh(x / 6)
+    clear = torch.ones_like(x)
+    for layer in range(2 + round(2 * traits.beard_length)):
+        turn = 0.6 + 0.7 * layer
+        cosine, sine = torch.cos(torch.tensor(turn)).item(), torch.sin(torch.tensor(turn)).item()
+        row = (y * cosine - x * sine) / _FOLLICLE_SPACING
+        column = (x * cosine + y * sine) / _FOLLICLE_SPACING
+        cover = strokes(row, column, angle - turn, length, width, 0.95 * density, seed + layer)
+        clear = clear * (1 - opacity * cover)
+    return 1 - clear
+
+
+def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Cover by the hair of the head, combed back, and its lightness strand by strand."""
+    if _empty(density):
+        return torch.zeros_like(density), torch.ones_like(density)
+    comb = x + 0.8 * (y - 60) * torch.tanh(x / 45) + 0.8 * octave(grid, 16, seed)
+    comb = comb + 0.12 * octave(grid, 3.5, seed + 5)
+    strands = torch.zeros_like(x)
+    for index, spacing in enumerate((0.9, 0.4, 0.2)):
+        weight = fade(2 * spacing, grid.texel)
+        if weight > 0:
+            strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
+    edge = torch.sigmoid((3.4 * density - 1.1 + 0.8 * strands) / 0.3)
+    return edge * (density * 5).clamp(max=0.97), (1 + 0.5 * strands).clamp(min=0.25)
+
+
+def _lashes(grid: Grid, x: Tensor, edge: Tensor, weight: Tensor, seed: int) -> Tensor:
+    """Dark line of the lashes where the lids meet, hairs hanging below it."""
+    if _empty(weight):
+        return torch.zeros_like(weight)
+    line = 0.75 * torch.exp(-0.5 * (edge / 0.35) ** 2)
+    hang = value_noise(edge / 7.0, (x - 0.3 * edge * torch.tanh(x / 3)) / 0.26, seed)
+    below = torch.sigmoid(-edge / 0.12) * torch.exp(-((edge / 3.0) ** 2))
+    fine = fade(1.0, grid.texel)
+    hairs = below * torch.lerp(torch.full_like(x, 0.3), torch.sigmoid((hang - 0.2) / 0.12), fine)
+    return (weight * 1.3 * torch.maximum(line, 0.9 * hairs)).clamp(max=0.92)
