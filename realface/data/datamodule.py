@@ -82,6 +82,12 @@ class ReflectanceDataModule(pl.LightningDataModule):
                 "pack subjects that have these maps",
             )
 
+    @property
+    def millimetres_per_texel(self) -> float | None:
+        """Median over the packed samples; None where it is not known."""
+        scale = self._index["millimetres_per_texel"]
+        return None if scale is None else float(scale)
+
     def train_dataloader(self) -> webdataset.WebLoader:
         """Endless batches, cut into epochs of ``samples_per_epoch``."""
         urls = shard_urls(self.shards, self._index, "train")

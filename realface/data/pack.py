@@ -6,10 +6,13 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import median
+from typing import Any
 
 import webdataset
 
@@ -17,7 +20,7 @@ from realface.data.patch_folder import PatchFolder
 from realface.data.patches import Place, SubjectPatches
 from realface.data.samples import Patch, write_patch
 from realface.data.shards import INDEX_NAME, INDEX_VERSION
-from realface.errors import FailureError, InputError
+from realface.errors import InputError
 from realface.maps.files import disk_failure
 from realface.maps.record import FILE_NAME
 
@@ -78,23 +81,15 @@ def pack(
         raise InputError(
             f"{out}, which exists", "a new or empty folder", "remove it or name another"
         )
-    subjects = _subject_folders(source)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
+        splits = _splits(
+            source, layout, patch, stride, patches_per_subject, minimum_valid, val_fraction,
+            millimetres_per_unit, seed,
+        )  # fmt: skip
         partial.mkdir(parents=True)
-        if subjects:
-            opened = [SubjectPatches(folder, millimetres_per_unit) for folder in subjects]
-            places = [
-                subject.places(patch, stride, patches_per_subject, seed + number, minimum_valid)
-                for number, subject in enumerate(opened)
-            ]
-            chosen = _split_subjects(opened, places, patch, val_fraction, seed)
-            train: Patches = _Cut(opened, chosen[0], patch)
-            val: Patches = _Cut(opened, chosen[1], patch)
-        else:
-            train, val = PatchFolder(source, layout, millimetres_per_unit).split(val_fraction, seed)
-        packed = _write(partial, train, val, samples_per_shard, seed, progress)
+        _write(partial, splits, samples_per_shard, seed, progress)
         if out.exists():
             out.rmdir()
         os.replace(partial, out)
@@ -102,32 +97,54 @@ def pack(
         raise disk_failure(out, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Packed(out, *packed)
+    return Packed(out, splits["train"].count, splits["val"].count)
 
 
-class Patches(Protocol):
-    """Patches by running number, made when they are asked for."""
+@dataclass(frozen=True)
+class _Split:
+    """How many patches, and the patches, made as they are asked for."""
 
-    def __len__(self) -> int: ...
+    count: int
+    patches: Iterator[Patch]
 
-    def __getitem__(self, index: int, /) -> Patch: ...
+
+def _splits(
+    source: Path,
+    layout: Path | None,
+    patch: int,
+    stride: int,
+    patches_per_subject: int | None,
+    minimum_valid: float,
+    val_fraction: float,
+    millimetres_per_unit: float | None,
+    seed: int,
+) -> dict[str, _Split]:
+    """The source's training and validation patches."""
+    folders = _subject_folders(source)
+    if not folders:
+        lent = PatchFolder(source, layout, millimetres_per_unit)
+        train, val = lent.split(val_fraction, seed)
+        return {"train": _read(lent, train), "val": _read(lent, val)}
+    subjects = [SubjectPatches(folder, millimetres_per_unit) for folder in folders]
+    places = [
+        subject.places(patch, stride, patches_per_subject, seed + number, minimum_valid)
+        for number, subject in enumerate(subjects)
+    ]
+    chosen = _split_subjects(subjects, places, patch, val_fraction, seed)
+    return {"train": _cut(subjects, chosen[0], patch), "val": _cut(subjects, chosen[1], patch)}
 
 
-class _Cut:
-    """Patches of several subjects."""
+def _read(lent: PatchFolder, numbers: Sequence[int]) -> _Split:
+    return _Split(len(numbers), (lent.read(number) for number in numbers))
 
-    def __init__(
-        self, subjects: Sequence[SubjectPatches], places: Sequence[list[Place]], patch: int
-    ) -> None:
-        self._subjects, self._patch = subjects, patch
-        self._places = [(s, p) for s, chosen in enumerate(places) for p in chosen]
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: int) -> Patch:
-        subject, place = self._places[index]
-        return self._subjects[subject].cut(place, self._patch)
+def _cut(subjects: Sequence[SubjectPatches], places: Sequence[list[Place]], patch: int) -> _Split:
+    """Patches subject by subject, so that one subject's maps are in memory at a time."""
+    chosen = [(subject, part) for subject, part in zip(subjects, places, strict=True) if part]
+    return _Split(
+        sum(len(part) for part in places),
+        (cut for subject, part in chosen for cut in subject.cut(part, patch)),
+    )
 
 
 def _subject_folders(source: Path) -> list[Path]:
@@ -193,50 +210,53 @@ def _split_map(
 
 def _write(
     folder: Path,
-    train: Patches,
-    val: Patches,
+    splits: Mapping[str, _Split],
     samples_per_shard: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
-) -> tuple[int, int]:
-    total = len(train) + len(val)
+) -> None:
+    total = sum(split.count for split in splits.values())
     shards: list[dict[str, Any]] = []
-    kinds: dict[str, Any] = {}
+    kinds: set[str] = set()
+    texels: list[float] = []
     done = 0
-    for split, patches in (("train", train), ("val", val)):
-        order = list(range(len(patches)))
-        if split == "train":  # streaming shuffles within a buffer only: mix subjects here
-            random.Random(seed).shuffle(order)
-        for number, start in enumerate(range(0, len(order), samples_per_shard)):
-            chosen = order[start : start + samples_per_shard]
-            path = folder / f"{split}-{number:06d}.tar"
-            for sample in _write_shard(path, (patches[index] for index in chosen)):
-                kinds.update(json.loads(sample["json"])["maps"])
+    for name, split in splits.items():
+        # Streaming shuffles within a buffer only, so subjects are mixed here: every patch goes
+        # to a shard drawn for it, and the shards of a split are open side by side.
+        order = list(range(split.count))
+        random.Random(seed).shuffle(order)
+        paths = [
+            folder / f"{name}-{number:06d}.tar"
+            for number in range(-(-split.count // samples_per_shard))
+        ]
+        with ExitStack() as stack:
+            writers = [_open_shard(path, stack) for path in paths]
+            for place, patch in zip(order, split.patches, strict=True):
+                writers[place // samples_per_shard].write(write_patch(patch))
+                kinds |= patch.maps.keys()
+                if patch.millimetres_per_texel is not None:
+                    texels.append(patch.millimetres_per_texel)
                 done += 1
                 if progress is not None:
                     progress(done, total)
-            shards.append(_describe(path, split, len(chosen)))
+        counts = Counter(place // samples_per_shard for place in order)
+        shards += [_describe(path, name, counts[n]) for n, path in enumerate(paths)]
     index = {
         "version": INDEX_VERSION,
         "kinds": sorted(kinds),
-        "samples": {"train": len(train), "val": len(val)},
+        "samples": {name: split.count for name, split in splits.items()},
+        "millimetres_per_texel": median(texels) if texels else None,
         "shards": shards,
     }
     (folder / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    return len(train), len(val)
 
 
-def _write_shard(path: Path, patches: Iterable[Patch]) -> Iterator[dict[str, Any]]:
+def _open_shard(path: Path, stack: ExitStack) -> webdataset.TarWriter:
     # A fixed time and owner: the same input gives the same bytes.
-    with path.open("wb") as file:
-        writer = webdataset.TarWriter(file, encoder=False, mtime=0, user="", group="")
-        for patch in patches:
-            if "." in patch.key:
-                raise FailureError(f"key {patch.key!r}", "a key without dots", "report this bug")
-            sample = write_patch(patch)
-            writer.write(sample)
-            yield sample
-        writer.close()
+    file = stack.enter_context(path.open("wb"))
+    writer = webdataset.TarWriter(file, encoder=False, mtime=0, user="", group="")
+    stack.callback(writer.close)
+    return writer
 
 
 def _describe(path: Path, split: str, samples: int) -> dict[str, Any]:

@@ -49,14 +49,13 @@ class PatchFolder:
         self.keys = sorted(next(iter(self._files.values())))
         log.info("%d patches of %s", len(self.keys), ", ".join(sorted(self._files)))
 
-    def split(self, val_fraction: float, seed: int) -> tuple["_Chosen", "_Chosen"]:
-        """Training and validation patches, at random: no subject is known."""
+    def split(self, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+        """Numbers of the training and validation patches, at random: no subject is known."""
         log.warning("no subjects are known: validation patches may show faces seen in training")
         numbers = list(range(len(self.keys)))
         random.Random(seed).shuffle(numbers)
         held = min(max(1, round(val_fraction * len(numbers))), len(numbers) - 1)
-        train, val = sorted(numbers[held:]), sorted(numbers[:held])
-        return _Chosen(self, train), _Chosen(self, val)
+        return sorted(numbers[held:]), sorted(numbers[:held])
 
     def read(self, number: int) -> Patch:
         """One patch; ``shape_normals`` are derived from ``shape`` where they are not there."""
@@ -82,19 +81,6 @@ class PatchFolder:
             key=f"{number:06d}", subject=None, y=None, x=None, map_size=None,
             millimetres_per_texel=None, centre=(0.0, 0.0, 0.0), bits=bits, maps=maps,
         )  # fmt: skip
-
-
-class _Chosen:
-    """Some patches of the folder, read when they are asked for."""
-
-    def __init__(self, folder: PatchFolder, numbers: list[int]) -> None:
-        self._folder, self._numbers = folder, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> Patch:
-        return self._folder.read(self._numbers[index])
 
 
 def read_layout(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Patches of whole maps: where they lie, and what they hold."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from realface.data.samples import Patch
 from realface.errors import InputError
 from realface.geometry.placement import place
-from realface.maps.io import MapFile
 from realface.maps.kinds import KINDS
 from realface.maps.subject import Subject
 
@@ -60,7 +59,10 @@ def valid_places(
 
 
 class SubjectPatches:
-    """A subject folder opened for cutting patches.
+    """A subject folder from which patches are cut.
+
+    Only ``shape`` and ``mask`` are read to measure it, and none is kept: a subject of
+    6144 x 4096 holds a gigabyte, and there may be many.
 
     Args:
         folder: The subject.
@@ -73,18 +75,13 @@ class SubjectPatches:
     def __init__(self, folder: Path, millimetres_per_unit: float | None = None) -> None:
         self.subject = Subject(folder)
         self.size = self.subject.size()
-        kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
-        self._files: dict[str, MapFile] = {kind: self.subject.open(kind) for kind in kinds}
-        for file in self._files.values():
-            file.require_object_space()
-        self.mask = self._files["mask"].whole() if "mask" in self._files else None
-        if self.mask is None:
+        self.kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
+        mask = self.subject.open("mask") if "mask" in self.subject else None
+        if mask is None:
             log.info("%s: no mask, every texel is taken as valid", folder)
         given = millimetres_per_unit or self.subject.record.millimetres_per_unit
         self.placement = (
-            place(self._files["shape"], self._files.get("mask"), given)
-            if "shape" in self._files
-            else None
+            place(self.subject.open("shape"), mask, given) if "shape" in self.subject else None
         )
 
     def places(
@@ -97,30 +94,34 @@ class SubjectPatches:
                 f"maps of at least {patch}x{patch}",
                 "give a smaller --patch",
             )
+        mask = self.subject.open("mask").whole() if "mask" in self.subject else None
         if count is None:
-            places = grid_places(self.size, patch, stride)
-            return valid_places(places, self.mask, patch, minimum_valid)
+            return valid_places(grid_places(self.size, patch, stride), mask, patch, minimum_valid)
         # Drawn generously, so that the mask can refuse most of them.
         drawn = random_places(self.size, patch, 20 * count, seed)
-        return valid_places(drawn, self.mask, patch, minimum_valid)[:count]
+        return valid_places(drawn, mask, patch, minimum_valid)[:count]
 
-    def cut(self, place: Place, patch: int) -> Patch:
-        """The patch at a place; ``shape`` in millimetres, relative to the median position."""
-        maps = {k: f.read(place.y, place.x, patch, patch) for k, f in self._files.items()}
+    def cut(self, places: Sequence[Place], patch: int) -> Iterator[Patch]:
+        """The patches at these places; ``shape`` in millimetres from the median position."""
+        files = {kind: self.subject.open(kind) for kind in self.kinds}
+        for file in files.values():
+            file.require_object_space()
         placed = self.placement
-        if placed is not None:
-            maps["shape"] = placed.apply(maps["shape"])
-        return Patch(
-            key=f"{key_of(self.subject.name)}-y{place.y:05d}-x{place.x:05d}",
-            subject=self.subject.name,
-            y=place.y,
-            x=place.x,
-            map_size=self.size,
-            millimetres_per_texel=None if placed is None else placed.millimetres_per_texel,
-            centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
-            bits={kind: file.record.bits for kind, file in self._files.items()},
-            maps=maps,
-        )
+        for at in places:
+            maps = {kind: file.read(at.y, at.x, patch, patch) for kind, file in files.items()}
+            if placed is not None:
+                maps["shape"] = placed.apply(maps["shape"])
+            yield Patch(
+                key=f"{key_of(self.subject.name)}-y{at.y:05d}-x{at.x:05d}",
+                subject=self.subject.name,
+                y=at.y,
+                x=at.x,
+                map_size=self.size,
+                millimetres_per_texel=None if placed is None else placed.millimetres_per_texel,
+                centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
+                bits={kind: file.record.bits for kind, file in files.items()},
+                maps=maps,
+            )
 
 
 def key_of(name: str) -> str:

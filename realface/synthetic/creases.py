@@ -1,4 +1,4 @@
-"""Wrinkles that have a place: forehead lines, frown lines, crow's feet, lower lids, mouth corners, neck."""
+"""Wrinkles that have a place: forehead, frown, crow's feet, lower lids, mouth corners, neck."""
 
 from __future__ import annotations
 

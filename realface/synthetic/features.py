@@ -1,8 +1,8 @@
 """The parts of a face on the chart: nose, eyes, mouth, brows, cheeks, ears.
 
 Each function takes chart places ``x`` (to the subject's left) and ``y`` (up) in millimetres, one
-shape, and the subject's traits. Heights are in millimetres; weights lie in [0, 1]. Proportions follow
-adult anthropometric means (Farkas, "Anthropometry of the Head and Face", 1994).
+shape, and the subject's traits. Heights are in millimetres; weights lie in [0, 1]. Proportions
+follow adult anthropometric means (Farkas, "Anthropometry of the Head and Face", 1994).
 """
 
 from __future__ import annotations
@@ -82,12 +82,16 @@ def eye_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     height = torch.zeros_like(x)
     for side in SIDES:
         u, v = eye_coordinates(x, y, side, traits)
-        socket = bump(u, v, (-0.05, 0.18), (1.25, 0.78)) + 0.7 * bump(
+        socket = bump(u, v, (-0.05, 0.18), (1.25, 0.78)) + 0.55 * bump(
             u, v, (-1.0, 0.35), (0.5, 0.7)
         )
-        height = height - 7.5 * socket - 1.2 * bump(u, v, (-0.2, 0.95), (0.9, 0.25))
+        height = (
+            height
+            - (5.6 + 1.4 * traits.masculinity) * socket
+            - 1.2 * bump(u, v, (-0.2, 0.95), (0.9, 0.25))
+        )
         ball = torch.exp(-(((u / 0.98) ** 2 + ((v + 0.02) / 0.78) ** 2) ** 1.5))
-        height = height + 8.3 * ball
+        height = height + (6.9 + 0.9 * traits.masculinity) * ball
         edge = v - lid_seam(u)
         inside = within_eye(u)
         height = height + inside * (0.9 * step(edge - 0.02, 0.02) * groove(edge, 0.22))
@@ -125,7 +129,7 @@ def lash_weight(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
 
 
 def mouth_lines(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The mouth's curves: seam, upper border and lower border [mm], and how far inside the corners."""
+    """The mouth's seam, upper and lower border [mm], and how far inside its corners."""
     q = x / traits.mouth_width
     inside = (1 - q**2).clamp(min=0)
     seam = traits.mouth_height + traits.mouth_curve * q**2 - 0.9 * torch.exp(-0.5 * (x / 4) ** 2)

@@ -116,7 +116,7 @@ def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: int) -> tupl
         if weight > 0:
             strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
     edge = torch.sigmoid((3.4 * density - 1.1 + 0.8 * strands) / 0.3)
-    return edge * (density * 5).clamp(max=0.97), (1 + 0.5 * strands).clamp(min=0.25)
+    return edge * (6 * (density - 0.12)).clamp(0, 0.97), (1 + 0.5 * strands).clamp(min=0.25)
 
 
 def _lashes(grid: Grid, x: Tensor, edge: Tensor, weight: Tensor, seed: int) -> Tensor:

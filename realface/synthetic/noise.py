@@ -1,4 +1,4 @@
-"""Seeded noise as a pure function of place: no state, so any window is cheap and agrees with the whole.
+"""Seeded noise as a pure function of place: no state, so any window agrees with the whole.
 
 Every generator hashes integer cells. Places are in millimetres on the chart, so the same subject
 at another size is the same face. Noise finer than about two texels fades out before it aliases.
@@ -16,12 +16,12 @@ _SPLINE_DEVIATION = 0.277
 
 
 def hash_cells(row: Tensor, column: Tensor, seed: int) -> Tensor:
-    """Well-mixed int32 of integer cells (xor-multiply finaliser, after Wellons' hash-prospector)."""
+    """Well-mixed int32 of integer cells (xor-multiply finaliser, Wellons' hash-prospector)."""
     mixed = row.to(torch.int32) * 0x165667B1 + column.to(torch.int32) * 0x27D4EB2D
     mixed = mixed + (seed * 0x9E3779B1 + 0x3C6EF372 & 0x7FFFFFFF)
-    mixed = (mixed ^ (mixed >> 15)) * 0x2C1B3C6D
-    mixed = (mixed ^ (mixed >> 12)) * 0x297A2D39
-    return mixed ^ (mixed >> 15)
+    mixed = (mixed ^ (mixed >> 15 & 0x1FFFF)) * 0x2C1B3C6D
+    mixed = (mixed ^ (mixed >> 12 & 0xFFFFF)) * 0x297A2D39
+    return mixed ^ (mixed >> 15 & 0x1FFFF)
 
 
 def unit_floats(hashed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +69,7 @@ def fractal(grid: Grid, coarsest: float, finest: float, gain: float, seed: int) 
 
 
 def value_noise(row: Tensor, column: Tensor, seed: int) -> Tensor:
-    """Noise in [-1, 1] on unit cells of any coordinates, warped or stretched; same shape as given."""
+    """Noise in [-1, 1] on unit cells of any coordinates, warped or stretched, ``(h, w)``."""
     low_row, low_column = row.floor(), column.floor()
     v, u = row - low_row, column - low_column
     v, u = v * v * (3 - 2 * v), u * u * (3 - 2 * u)
@@ -128,7 +128,13 @@ def spots(row: Tensor, column: Tensor, density: Tensor | float, seed: int) -> tu
 
 
 def strokes(
-    row: Tensor, column: Tensor, angle: Tensor, length: float, width: float, density: Tensor, seed: int
+    row: Tensor,
+    column: Tensor,
+    angle: Tensor,
+    length: float,
+    width: float,
+    density: Tensor,
+    seed: int,
 ) -> Tensor:
     """Cover in [0, 1] by short straight hairs on unit cells, one a cell where ``density`` has one.
 

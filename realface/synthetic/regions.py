@@ -100,7 +100,14 @@ def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     across = x.abs()
     top, back = traits.hairline, 7.0 * (0.3 + traits.age * traits.masculinity)
     knots = [(0.0, top), (26.0, top + 1 + 0.3 * back), (48.0, top + back - 2), (62.0, top - 6)]
-    knots += [(76.0, top - 20), (86.0, 62.0), (96.0, 52.0), (103.0, 26.0), (108.0, 4.0), (114.0, 0.0)]
+    knots += [
+        (76.0, top - 20),
+        (86.0, 62.0),
+        (96.0, 52.0),
+        (103.0, 26.0),
+        (108.0, 4.0),
+        (114.0, 0.0),
+    ]
     front = step(y - through(across, knots, 2.0), 2.0)
     front = front * (1 - step(across - 111, 1.6) * step(50 - y, 2.0))
     behind = step(across - 144, 2.0) * step(y + 25, 6)
@@ -139,7 +146,7 @@ def _haemoglobin(
 
 
 def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits) -> Tensor:
-    """Melanin relative to the subject's mean: under the eyes, forehead and around the mouth more."""
+    """Melanin relative to the subject's mean: more under the eyes and around the mouth."""
     seed = traits.seed * 409 + 7
     tan = 0.10 * bump(x, y, (0, 72), (70, 18)) + 0.06 * bump(x, y, (0, 4), (14, 20))
     pale = 0.08 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.25 * fields["ear"] * 0.3
@@ -147,4 +154,4 @@ def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits
     mottle = fractal(grid, 34, 3.0, 0.72, seed)
     share = 1 + tan - pale + around * (0.3 + traits.melanin / 2)
     share = share + traits.under_eye * 0.32 * fields["hollow"] + 0.08 * fields["lid"]
-    return (share + 0.055 * traits.mottling * mottle).clamp(min=0.3)
+    return (share + 0.055 / (1 + 0.5 * traits.melanin) * traits.mottling * mottle).clamp(min=0.3)

@@ -1,7 +1,7 @@
 """Micro-relief of the skin in millimetres: pores, furrows, fine lines, the grain of the lips.
 
-Depths and spacings follow profilometry: primary furrows 20-100 micrometres deep and 0.3-0.6 mm apart
-(Piérard et al., "Assessment of wrinkles and skin microrelief", 2003), facial pores 0.2-0.5 mm wide
+Depths and spacings follow profilometry: primary furrows 20-100 micrometres deep and 0.3-0.6 mm
+apart (Piérard et al., "Assessment of wrinkles and skin microrelief", 2003), facial pores 0.2-0.5 mm wide
 (Flament et al., "Facial skin pores: a multiethnic study", 2015, doi:10.2147/CCID.S74401).
 """
 
@@ -75,7 +75,7 @@ def _pores(
         turned_x, turned_y = 0.83 * x + 0.56 * y, 0.83 * y - 0.56 * x
         density = (0.25 + 0.65 * amount).clamp(max=0.95)
         squared, own = spots(turned_y / spacing, turned_x / spacing, density, seed + index)
-        radius = 0.11 + 0.13 * own
+        radius = 0.10 + 0.09 * own
         pit = torch.exp(-0.5 * squared / radius**2)
         rim = torch.exp(-0.5 * squared / (2.0 * radius) ** 2)
         strength = weight * amount * (0.35 + 0.65 * own)

@@ -19,7 +19,7 @@ def bump(
 
 
 def step(distance: Tensor, softness: float) -> Tensor:
-    """Smooth step from 0 to 1 where ``distance`` changes sign, over about four ``softness`` [mm]."""
+    """Smooth step from 0 to 1 where ``distance`` changes sign, about four ``softness`` wide."""
     return torch.sigmoid(distance / softness)
 
 

@@ -2,8 +2,8 @@
 
 Optical density is linear in the amounts of melanin and haemoglobin (Tsumura et al., "Image-based
 skin color and texture analysis/synthesis by extracting hemoglobin and melanin information in the
-skin", 2003, doi:10.1145/1201775.882344). Melanin absorbs as a power of wavelength and haemoglobin mostly green and
-blue (Donner and Jensen, "A spectral BSSRDF for shading human skin", 2006); both shares vary over
+skin", 2003, doi:10.1145/1201775.882344). Melanin absorbs as a power of
+wavelength and haemoglobin mostly green and blue (Donner and Jensen, "A spectral BSSRDF for shading human skin", 2006); both shares vary over
 the face as Jimenez et al. measured ("A practical appearance model for dynamic facial color",
 2010, doi:10.1145/1866158.1866167).
 """
@@ -86,7 +86,7 @@ def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) 
         density = traits.freckles * place * cluster
         rotated_x, rotated_y = 0.78 * x + 0.62 * y + wobble, 0.78 * y - 0.62 * x + wobble
         squared, own = spots(rotated_y / spacing, rotated_x / spacing, density, seed + index)
-        radius = 0.10 + 0.13 * own
+        radius = 0.09 + 0.09 * own
         spot = torch.sigmoid((radius**2 * 2.0 - squared) / (0.8 * radius**2))
         total = total + fade(spacing, grid.texel) * strength * (0.4 + own) * spot
     return total * (1 - fields["lips"])
@@ -104,7 +104,7 @@ def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> 
             density * traits.moles,
             seed + index,
         )
-        radius = 0.35 + 0.9 * own**2
+        radius = 0.3 + 0.75 * own**3
         distance = squared.sqrt() * spacing
         total = total + (0.5 + 0.9 * own) * torch.sigmoid((radius - distance) / 0.13)
     return total * fade(2.4, grid.texel)
@@ -127,10 +127,12 @@ def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int)
 def specular_albedo(
     grid: Grid, fields: dict[str, Tensor], pits: Tensor, hair: Tensor, traits: Traits
 ) -> Tensor:
-    """Linear specular albedo ``(1, h, w)``: oil makes it rise, pits, folds and hair make it fall."""
+    """Linear specular albedo ``(1, h, w)``: oil raises it; pits, folds and hair lower it."""
     seed = traits.seed * 607 + 19
     patchy = (
-        1 + 0.045 * fractal(grid, 12, 2.0, 0.7, seed) + 0.06 * fractal(grid, 1.2, 0.25, 0.8, seed + 9)
+        1
+        + 0.045 * fractal(grid, 12, 2.0, 0.7, seed)
+        + 0.06 * fractal(grid, 1.2, 0.25, 0.8, seed + 9)
     )
     base = (0.17 + 0.03 * traits.oiliness + 0.26 * fields["shine"]) * patchy
     base = base * (1 - 0.6 * pits) * (0.35 + 0.65 * fields["occlusion"]) * (1 - 0.5 * hair)

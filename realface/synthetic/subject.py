@@ -1,11 +1,10 @@
-"""A procedural subject: a face's maps as a pure function of its seed and of the place on the map."""
+"""A procedural subject: a face's maps, a pure function of seed and place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-
 from torch import Tensor
 
 from realface.errors import InputError
