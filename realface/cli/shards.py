@@ -7,6 +7,13 @@ from pathlib import Path
 from realface.cli.console import progress, say
 
 
+def _one_thread() -> None:
+    """Patches are too small to share among cores: threads would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def pack(arguments: Sequence[str]) -> None:
     """Pack subject folders or RealFaceDB."""
     parser = argparse.ArgumentParser(
@@ -29,6 +36,7 @@ def pack(arguments: Sequence[str]) -> None:
 
     from realface.data.pack import pack as pack_shards
 
+    _one_thread()
     with progress("samples") as update:
         packed = pack_shards(
             given.source,
@@ -57,6 +65,7 @@ def verify(arguments: Sequence[str]) -> int:
 
     from realface.data.verify import verify as verify_shards
 
+    _one_thread()
     with progress("shards") as update:
         faults = verify_shards(given.shards, update)
     for fault in faults:

@@ -90,16 +90,16 @@ def eye_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
             - (5.6 + 1.4 * traits.masculinity) * socket
             - 1.2 * bump(u, v, (-0.2, 0.95), (0.9, 0.25))
         )
-        ball = torch.exp(-(((u / 0.98) ** 2 + ((v + 0.02) / 0.78) ** 2) ** 1.5))
+        ball = torch.exp(-(((u / 1.02) ** 2 + ((v + 0.02) / 0.82) ** 2) ** 1.3))
         height = height + (6.9 + 0.9 * traits.masculinity) * ball
         edge = v - lid_seam(u)
         inside = within_eye(u)
         height = height + inside * (0.9 * step(edge - 0.02, 0.02) * groove(edge, 0.22))
         height = height - inside * 1.1 * groove(edge, 0.035)
-        fold = v - 0.44 + 0.3 * (u + 0.05) ** 2 + 0.08 * u
+        fold = v - 0.5 + 0.3 * (u + 0.05) ** 2 + 0.08 * u
         span = step(1.02 - u.abs(), 0.1)
-        height = height - traits.lid_fold * 1.3 * groove(fold, 0.055) * span
-        height = height + traits.lid_fold * 1.2 * groove(fold - 0.16, 0.14) * span
+        height = height - traits.lid_fold * 0.6 * groove(fold, 0.07) * span
+        height = height + traits.lid_fold * 0.7 * groove(fold - 0.2, 0.17) * span
         trough = v + 0.62 - 0.16 * u + 0.12 * u**2
         bag = (0.35 + traits.age) * step(0.9 - u, 0.2) * step(u + 1.1, 0.12)
         height = height - 0.55 * bag * groove(trough + 0.18, 0.17)

@@ -14,8 +14,8 @@ from realface.synthetic.traits import Traits
 _STRAND_SPACING = 0.17
 """Distance of neighbouring strands of brows and head [mm]."""
 
-_FOLLICLE_SPACING = 0.85
-"""Distance of a beard's hairs in each of two layers [mm]."""
+_FOLLICLE_SPACING = 0.72
+"""Distance of a beard's hairs in each layer [mm]."""
 
 _HAIR_WIDTH = 0.05
 """Deviation of a beard hair's section [mm]: hairs are about 0.12 mm thick."""
@@ -94,7 +94,7 @@ def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed
     angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * octave(grid, 22, seed)
     angle = angle + 0.5 * torch.exp(-(((y + 26) / 8) ** 2)) * torch.tanh(x / 6)
     clear = torch.ones_like(x)
-    for layer in range(2 + round(2 * traits.beard_length)):
+    for layer in range(2 + round(1.5 * traits.beard_length)):
         turn = 0.6 + 0.7 * layer
         cosine, sine = torch.cos(torch.tensor(turn)).item(), torch.sin(torch.tensor(turn)).item()
         row = (y * cosine - x * sine) / _FOLLICLE_SPACING
@@ -123,7 +123,7 @@ def _lashes(grid: Grid, x: Tensor, edge: Tensor, weight: Tensor, seed: int) -> T
     """Dark line of the lashes where the lids meet, hairs hanging below it."""
     if _empty(weight):
         return torch.zeros_like(weight)
-    line = 0.75 * torch.exp(-0.5 * (edge / 0.35) ** 2)
+    line = 0.8 * torch.exp(-0.5 * ((edge + 0.1) / 0.42) ** 2)
     hang = value_noise(edge / 7.0, (x - 0.3 * edge * torch.tanh(x / 3)) / 0.26, seed)
     below = torch.sigmoid(-edge / 0.12) * torch.exp(-((edge / 3.0) ** 2))
     fine = fade(1.0, grid.texel)

@@ -91,8 +91,9 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     total = torch.maximum(
         torch.maximum(jaw, below), torch.maximum(soul, torch.maximum(moustache, corner))
     )
-    clear = 1 - features.lips(x, y, traits)
-    return total * neck * clear * step(118 - across, 4)
+    clear = (1 - features.lips(x, y, traits)) ** 2
+    total = total * neck * clear * step(118 - across, 4) * step(-13 - y + 0.8 * across, 2)
+    return ((total - 0.08) / 0.92).clamp(min=0)
 
 
 def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
@@ -137,7 +138,7 @@ def _haemoglobin(
     cheeks = bump(x.abs(), y, (41, -2), (17, 15)) + 0.5 * bump(x.abs(), y, (56, 6), (15, 10))
     nose = features.wings(x, y, traits) + 0.9 * bump(x.abs(), y, (14, -8), (5, 6))
     flush = 0.6 * cheeks + 0.5 * nose + 0.35 * bump(x, y, (0, -67), (16, 9))
-    flush = flush + 0.8 * fields["ear"] + 0.4 * fields["lid"] + 0.25 * bump(x, y, (0, 49), (14, 8))
+    flush = flush + 0.8 * fields["ear"] + 0.55 * fields["lid"] + 0.25 * bump(x, y, (0, 49), (14, 8))
     pale = 0.3 * bump(x, y, (0, 76), (60, 16)) + 0.25 * bump(x, y, (0, -30), (32, 9))
     mottle = fractal(grid, 26, 2.2, 0.75, seed)
     patches = 1 + 0.35 * octave(grid, 34, seed + 50)
@@ -153,5 +154,9 @@ def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits
     around = 0.14 * bump(x, y, (0, traits.mouth_height), (32, 17))
     mottle = fractal(grid, 34, 3.0, 0.72, seed)
     share = 1 + tan - pale + around * (0.3 + traits.melanin / 2)
-    share = share + traits.under_eye * 0.32 * fields["hollow"] + 0.08 * fields["lid"]
+    share = (
+        share
+        + traits.under_eye * 0.32 * fields["hollow"]
+        + (0.12 + 0.2 * traits.under_eye) * fields["lid"]
+    )
     return (share + 0.055 / (1 + 0.5 * traits.melanin) * traits.mottling * mottle).clamp(min=0.3)

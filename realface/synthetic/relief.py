@@ -1,8 +1,8 @@
 """Micro-relief of the skin in millimetres: pores, furrows, fine lines, the grain of the lips.
 
 Depths and spacings follow profilometry: primary furrows 20-100 micrometres deep and 0.3-0.6 mm
-apart (Piérard et al., "Assessment of wrinkles and skin microrelief", 2003), facial pores 0.2-0.5 mm wide
-(Flament et al., "Facial skin pores: a multiethnic study", 2015, doi:10.2147/CCID.S74401).
+apart (Piérard et al., "Assessment of wrinkles and skin microrelief", 2003), facial pores 0.2-0.5
+mm wide (Flament et al., "Facial skin pores: a multiethnic study", 2015, doi:10.2147/CCID.S74401).
 """
 
 from __future__ import annotations

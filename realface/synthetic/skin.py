@@ -2,10 +2,10 @@
 
 Optical density is linear in the amounts of melanin and haemoglobin (Tsumura et al., "Image-based
 skin color and texture analysis/synthesis by extracting hemoglobin and melanin information in the
-skin", 2003, doi:10.1145/1201775.882344). Melanin absorbs as a power of
-wavelength and haemoglobin mostly green and blue (Donner and Jensen, "A spectral BSSRDF for shading human skin", 2006); both shares vary over
-the face as Jimenez et al. measured ("A practical appearance model for dynamic facial color",
-2010, doi:10.1145/1866158.1866167).
+skin", 2003, doi:10.1145/1201775.882344). Melanin absorbs as a power of wavelength, haemoglobin
+mostly green and blue (Donner and Jensen, "A spectral BSSRDF for shading human skin", 2006); both
+vary over the face as Jimenez et al. measured ("A practical appearance model for dynamic facial
+color", 2010, doi:10.1145/1866158.1866167).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> 
         )
         radius = 0.3 + 0.75 * own**3
         distance = squared.sqrt() * spacing
-        total = total + (0.5 + 0.9 * own) * torch.sigmoid((radius - distance) / 0.13)
+        total = total + (0.25 + 0.75 * own) * torch.sigmoid((radius - distance) / 0.16)
     return total * fade(2.4, grid.texel)
 
 
@@ -116,11 +116,11 @@ def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int)
     x, y = fields["place_x"], fields["place_y"]
     total = torch.zeros(grid.size, device=grid.device)
     for index, (spacing, radius) in enumerate(((11.0, 1.3), (6.5, 0.7))):
-        density = 0.45 * traits.blemishes * (0.3 + fields["pores"])
+        density = 0.3 * traits.blemishes * (0.2 + fields["pores"])
         wobble = 0.3 * octave(grid, 3.0, seed + index)
         squared, own = spots((y + wobble) / spacing, (x + wobble) / spacing, density, seed + index)
         size = radius * (0.4 + 0.8 * own) / spacing
-        total = total + 0.28 * (0.4 + own) * torch.exp(-0.5 * squared / size**2)
+        total = total + 0.17 * (0.4 + own) * torch.exp(-0.5 * squared / size**2)
     return total * (1 - fields["lips"])
 
 

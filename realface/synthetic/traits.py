@@ -138,7 +138,7 @@ def draw_traits(seed: int) -> Traits:
         mouth_curve=dice.about(1.0, 0.7),
         ear_size=dice.about(1.0 + 0.06 * age, 0.06),
         melanin=melanin,
-        haemoglobin=dice.about(0.25, 0.06),
+        haemoglobin=dice.about(0.28, 0.06),
         lip_colour=dice.uniform(0.1, 0.8) * (1.15 - 0.5 * masculinity),
         flush=dice.uniform(0.2, 1.0),
         freckles=max(0.0, dice.uniform(-0.8, 1.0)) * (1 - min(1.0, melanin)),
