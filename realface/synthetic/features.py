@@ -163,7 +163,7 @@ def mouth_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
         height = height - 1.5 * bump(x * side, y, corners, (3, 4))
     top = traits.mouth_height + traits.upper_lip
     ridge = step(y - top, 1.0) * step(-17 - y, 1.5)
-    height = height - 1.1 * groove(x, 2.2) * ridge
+    height = height - 0.75 * groove(x, 2.5) * ridge
     height = height + 0.8 * (groove(x - 4.6, 1.8) + groove(x + 4.6, 1.8)) * ridge
     bottom = traits.mouth_height - traits.lower_lip
     height = height - 3.6 * bump(x, y, (0, bottom - 4.5), (15, 3.8))

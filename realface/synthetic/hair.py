@@ -88,13 +88,13 @@ def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed
     density = place * traits.beard
     if _empty(density):
         return torch.zeros_like(density)
-    length = 0.12 + 1.85 * traits.beard_length
+    length = 0.15 + 1.85 * traits.beard_length
     width = max(_HAIR_WIDTH, 0.5 * grid.texel) / _FOLLICLE_SPACING
     opacity = 0.9 * _HAIR_WIDTH / _FOLLICLE_SPACING / width
     angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * octave(grid, 22, seed)
     angle = angle + 0.5 * torch.exp(-(((y + 26) / 8) ** 2)) * torch.tanh(x / 6)
     clear = torch.ones_like(x)
-    for layer in range(2 + round(1.5 * traits.beard_length)):
+    for layer in range(3 + round(2 * traits.beard_length)):
         turn = 0.6 + 0.7 * layer
         cosine, sine = torch.cos(torch.tensor(turn)).item(), torch.sin(torch.tensor(turn)).item()
         row = (y * cosine - x * sine) / _FOLLICLE_SPACING
@@ -115,7 +115,7 @@ def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: int) -> tupl
         weight = fade(2 * spacing, grid.texel)
         if weight > 0:
             strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
-    edge = torch.sigmoid((3.4 * density - 1.1 + 0.8 * strands) / 0.3)
+    edge = torch.sigmoid((4.0 * density - 1.05 + 0.75 * strands) / 0.38)
     return edge * (6 * (density - 0.12)).clamp(0, 0.97), (1 + 0.5 * strands).clamp(min=0.25)
 
 

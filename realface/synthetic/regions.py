@@ -109,7 +109,7 @@ def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
         (108.0, 4.0),
         (114.0, 0.0),
     ]
-    front = step(y - through(across, knots, 2.0), 2.0)
+    front = step(y - through(across, knots, 2.0), 3.0)
     front = front * (1 - step(across - 111, 1.6) * step(50 - y, 2.0))
     behind = step(across - 144, 2.0) * step(y + 25, 6)
     return torch.maximum(front, behind) * traits.scalp

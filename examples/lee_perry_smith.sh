@@ -1,0 +1,34 @@
+#!/bin/sh
+# A captured head through the whole project: subject folder, shards, four translators, four maps.
+#
+#   sh examples/lee_perry_smith.sh SCAN OUT
+#
+# SCAN holds the Lee Perry-Smith head as three.js ships it (LeePerrySmith.obj, Map-COL.jpg,
+# Map-SPEC.jpg, Infinite-Level_02_Tangent_SmoothUV.jpg): CC-BY 3.0, Lee Perry-Smith /
+# Infinite-Realities, www.triplegangers.com. Its flaws are known: the colour is cleaned and stands
+# for diffuse albedo, the specular map is painted, all are JPEG. It shows that the path works.
+set -eu
+scan=$1
+out=$2
+bin=${BIN:-.venv/bin}
+
+"$bin/realface" bake "$scan/LeePerrySmith.obj" "$out/subject" --height 4096 --width 6144 \
+    --source "Lee Perry-Smith / Infinite-Realities, www.triplegangers.com" --licence "CC-BY 3.0"
+"$bin/realface" add "$out/subject" diffuse_albedo "$scan/Map-COL.jpg" --resample
+"$bin/realface" add "$out/subject" specular_albedo "$scan/Map-SPEC.jpg" --resample
+"$bin/realface" add "$out/subject" specular_normals \
+    "$scan/Infinite-Level_02_Tangent_SmoothUV.jpg" --resample \
+    --space tangent --green gl --mesh "$scan/LeePerrySmith.obj"
+"$bin/realface" derive diffuse_normals "$out/subject" --blur 1.0
+"$bin/realface" derive texture "$out/subject" --seed 1
+
+"$bin/realface" pack "$out/subject" "$out/shards" --patches-per-subject 240
+"$bin/realface" verify "$out/shards"
+
+for translator in diffuse_albedo specular_albedo diffuse_normals specular_normals; do
+    "$bin/python" train.py fit --config configs/$translator.yaml --config configs/smoke.yaml \
+        --data.shards "$out/shards" --data.samples_per_epoch 160 --run_dir "$out/runs/$translator"
+done
+
+"$bin/python" infer.py --input "$out/subject" --output "$out/maps" \
+    --checkpoint "$out"/runs/*/checkpoints/last.ckpt
