@@ -27,7 +27,7 @@ bin=${BIN:-.venv/bin}
 
 for translator in diffuse_albedo specular_albedo diffuse_normals specular_normals; do
     "$bin/python" train.py fit --config configs/$translator.yaml --config configs/smoke.yaml \
-        --data.shards "$out/shards" --data.samples_per_epoch 160 --run_dir "$out/runs/$translator"
+        --trainer.max_epochs 4 --data.shards "$out/shards" --run_dir "$out/runs/$translator"
 done
 
 "$bin/python" infer.py --input "$out/subject" --output "$out/maps" \

@@ -7,6 +7,7 @@ model card). Neither can run code when it is loaded.
 
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,13 +20,16 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.files import disk_failure, partial_path
-from realface.maps.kinds import REFLECTANCE
+from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import assemble, input_channels, input_kinds, output_to_map
 from realface.networks.generator import GENERATORS, Generator
 
 VERSION = 1
 PREFIX = "generator."
 """Of the generator's tensors in a checkpoint."""
+
+_DAMAGE = (InputError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+"""What a damaged or foreign weights folder raises."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,11 @@ class Descriptor:
             raise ValueError(f"translator={self.translator!r} is not among {REFLECTANCE}")
         if self.generator not in GENERATORS:
             raise ValueError(f"generator={self.generator!r} is not among {tuple(GENERATORS)}")
-        if input_channels(self.inputs) != self.arguments["in_channels"]:
-            raise ValueError(f"inputs={self.inputs} do not fill {self.arguments['in_channels']}")
+        read, made = self.arguments["in_channels"], self.arguments["out_channels"]
+        if input_channels(self.inputs) != read:
+            raise ValueError(f"inputs={self.inputs} do not fill in_channels={read}")
+        if KINDS[self.translator].channels != made:
+            raise ValueError(f"out_channels={made} are not those of {self.translator}")
 
 
 class TrainedTranslator:
@@ -85,6 +92,11 @@ class TrainedTranslator:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of map that it reads."""
         return input_kinds(self.descriptor.inputs)
+
+    @property
+    def minimum_size(self) -> int:
+        """Least height and width of its input [px]."""
+        return self._generator.minimum_size
 
     def to(self, device: torch.device | str) -> "TrainedTranslator":
         """Move the generator to a device."""
@@ -156,8 +168,10 @@ def _load_pair(path: Path) -> TrainedTranslator:
     try:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         descriptor = _descriptor_from(about)
+        if descriptor.translator != path.stem:
+            raise ValueError(f"its descriptor is of {descriptor.translator}")
         generator = _generator(descriptor, load_file(path))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"{path}: {_first_line(error)}",
             "a .safetensors file with its .json descriptor",
@@ -174,17 +188,24 @@ def export_weights(translator: TrainedTranslator, folder: Path) -> Path:
     """
     descriptor = translator.descriptor
     path = folder / f"{descriptor.translator}.safetensors"
+    about, card = path.with_suffix(".json"), path.with_suffix(".md")
+    files = (about, card, path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(path.with_suffix(".json"), json.dumps(asdict(descriptor), indent=2) + "\n")
-        _replace(path.with_suffix(".md"), model_card(descriptor))
-        partial = partial_path(path)
+        text = json.dumps(asdict(descriptor), indent=2) + "\n"
+        partial_path(about).write_text(text, encoding="utf-8")
+        partial_path(card).write_text(model_card(descriptor), encoding="utf-8")
         tensors = {name: tensor.contiguous() for name, tensor in translator.state().items()}
-        save_file(tensors, partial, metadata={"format": "pt", "realface": descriptor.translator})
-        os.replace(partial, path)
+        metadata = {"format": "pt", "realface": descriptor.translator}
+        save_file(tensors, partial_path(path), metadata=metadata)
+        # All are whole: a new descriptor never stands beside old tensors.
+        for file in files:
+            os.replace(partial_path(file), file)
     except (OSError, SafetensorError) as error:
-        partial_path(path).unlink(missing_ok=True)
         raise disk_failure(path, OSError(str(error))) from error
+    finally:
+        for file in files:
+            partial_path(file).unlink(missing_ok=True)
     return path
 
 
@@ -217,6 +238,10 @@ def _parameters(descriptor: Descriptor) -> int:
 
 def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generator:
     generator = GENERATORS[descriptor.generator](**descriptor.arguments)
+    if generator.multiple_of != descriptor.multiple_of:
+        raise ValueError(
+            f"multiple_of={descriptor.multiple_of}, and its generator's is {generator.multiple_of}"
+        )
     generator.load_state_dict(tensors, strict=True)
     return generator
 
@@ -229,11 +254,9 @@ def _descriptor_from(data: Mapping[str, Any]) -> Descriptor:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return error.given
+    if isinstance(error, pickle.UnpicklingError):  # its own text advises to run what is in there
+        return "not plain data: it could run code, or is no checkpoint at all"
     text = f"no entry {error}" if isinstance(error, KeyError) else str(error)
     return (text.splitlines() or [type(error).__name__])[0]
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = partial_path(path)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -1,12 +1,13 @@
 """What every command shares: messages, progress, errors to exit codes."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from realface.errors import RealfaceError
+from realface.errors import FailureError, RealfaceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,16 +41,38 @@ def run(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except RealfaceError as error:
-        console(stderr=True).print(f"error\n{error}", markup=False)
-        return error.exit_code
+        return _tell(error)
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _tell(
+            FailureError(
+                str(error),
+                "files that can be read, and a writable disk with room",
+                "check the path, its permissions and the free space, then run the same command",
+            )
+        )
     except KeyboardInterrupt:
-        console(stderr=True).print("stopped; the same command goes on from here", markup=False)
+        console(stderr=True).print("stopped; run the same command to go on", markup=False)
         return 130
 
 
+def _tell(error: RealfaceError) -> int:
+    console(stderr=True).print(f"error\n{error}", markup=False)
+    return error.exit_code
+
+
+class Update(Protocol):
+    """Moves the bar; another title starts another bar below."""
+
+    def __call__(self, done: int, total: int, title: str | None = None) -> None:
+        """Move it."""
+
+
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with an estimate of what is left; yields ``update(done, total)``."""
+def progress(first: str) -> Iterator[Update]:
+    """A bar with an estimate of what is left; yields ``update(done, total, title)``."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -68,9 +91,12 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
+        tasks = {}
 
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+        def update(done: int, total: int, title: str | None = None) -> None:
+            name = title or first
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=None)
+            bar.update(tasks[name], completed=done, total=total)
 
         yield update

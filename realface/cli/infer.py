@@ -1,10 +1,14 @@
 """`infer.py`: a subject's texture to its four reflectance maps."""
 
+import json
 import logging
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
 
 from realface.cli.console import progress, run, say
 from realface.errors import InputError
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_STAMP_NAME = "made_from.json"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit with a code: 0 done, 1 failure, 2 the input is at fault."""
@@ -25,32 +31,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def infer(arguments: Sequence[str]) -> None:
-    """Stitch the maps of one subject."""
-    given = _parser().parse_args(list(arguments))
+    """Stitch the maps of one subject.
 
-    from realface.pipeline import Job
+    Raises:
+        InputError: If a flag, the config, a checkpoint or a map is at fault.
+        FailureError: If the work breaks off.
+    """
+    given = _parse(arguments)
 
+    from realface.pipeline import Job, check_output
+
+    device = _device(given.device)
     translators = _translators(given.checkpoint or [], given.weights)
-    subject = _subject(given)
-    job = Job(
-        subject,
-        translators,
-        window=given.window,
-        overlap=given.overlap,
-        batch=given.batch,
-        pad=given.pad,
-    )
-    if given.dry_run:
-        say(job)
-        return
+    layout = {
+        "window": given.window,
+        "overlap": given.overlap,
+        "batch": given.batch,
+        "pad": given.pad,
+    }
+    with ExitStack() as stack:
+        if given.input.is_dir():
+            subject = _subject_of_folder(given)
+        else:
+            # A dry run bakes as well, for its checks, but keeps nothing.
+            scratch = stack.enter_context(TemporaryDirectory()) if given.dry_run else None
+            folder = Path(scratch) / "input" if scratch else given.output / "input"
+            check_output(given.output, folder)
+            subject = _subject_of_texture(given, folder, translators, layout)
+        job = Job(subject, translators, **layout)
+        if given.dry_run:
+            say(job)
+            return
     with progress("windows") as update:
         results = job.run(
             given.output,
-            device=_device(given.device),
+            device=device,
             form=given.format,
             bits=given.bits,
             compression=given.compression,
-            progress=lambda kind, done, total: update(done, total),
+            progress=lambda kind, done, total: update(done, total, kind),
         )
     for kind, stitched in results.items():
         say(f"{kind}: {stitched}")
@@ -61,11 +80,25 @@ def infer(arguments: Sequence[str]) -> None:
     say(f"maps and {sheet.name} in {given.output}")
 
 
+def _parse(arguments: Sequence[str]) -> Any:
+    from jsonargparse import ArgumentError
+
+    try:
+        return _parser().parse_args(list(arguments))
+    except ArgumentError as error:
+        raise InputError(
+            str(error),
+            "options and config keys that `infer.py --help` lists",
+            "correct the flag or the line of the config",
+        ) from error
+
+
 def _parser() -> "ArgumentParser":
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(
         prog="infer.py",
+        exit_on_error=False,
         description="Stitch a subject's reflectance maps from trained translators.",
     )
     parser.add_argument("--config", action="config", help="YAML of any of these")
@@ -73,16 +106,25 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--mesh", type=Path, help="with UVs, for a texture alone")
     parser.add_argument("--mask", type=Path, help="for a texture alone")
     parser.add_argument("--output", type=Path, required=True, help="folder for the maps")
-    parser.add_argument("--checkpoint", type=Path, nargs="+", help="one for each translator")
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", action="extend", help="one for each translator"
+    )
     parser.add_argument("--weights", type=Path, help="weights folder")
     parser.add_argument("--window", type=int, default=1536, help="largest side in px")
     parser.add_argument("--overlap", type=int, default=384, help="of windows in px")
     parser.add_argument("--batch", type=int, default=1, help="windows at once")
-    parser.add_argument("--pad", type=bool, default=False, help="pad to the network's stride")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto")
-    parser.add_argument("--format", choices=["tif", "png", "exr"], default="tif")
-    parser.add_argument("--bits", type=int, default=16, help="8 or 16; EXR 16 or 32")
-    parser.add_argument("--compression", choices=["zlib", "zstd", "none"], default="zlib")
+    parser.add_argument(
+        "--pad",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="pad to the network's stride, crop back",
+    )
+    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
+    parser.add_argument("--format", type=Literal["tif", "png", "exr"], default="tif")
+    parser.add_argument("--bits", type=Literal[8, 16, 32], default=16, help="EXR: 16 or 32")
+    parser.add_argument("--compression", type=Literal["zlib", "zstd", "none"], default="zlib")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     return parser
 
@@ -111,63 +153,98 @@ def _translators(checkpoints: Sequence[Path], weights: Path | None) -> "dict[str
     return found
 
 
-def _subject(given: Any) -> "Subject":
+def _subject_of_folder(given: Any) -> "Subject":
     from realface.maps.subject import Subject
 
-    source: Path = given.input
-    if source.is_dir():
-        for flag in ("mesh", "mask"):
-            if getattr(given, flag) is not None:
-                raise InputError(
-                    f"--{flag} with the subject folder {source}",
-                    "a mesh or mask only for a single texture",
-                    f"leave --{flag} out; the folder has its own maps",
-                )
-        return Subject(source)
-    if given.mesh is None:
-        raise InputError(
-            f"{source} without a mesh",
-            "a texture with the mesh that it belongs to, or a subject folder",
-            "give the mesh with --mesh: the networks read its shape",
-        )
-    return _subject_of_texture(source, given.mesh, given.mask, given.output / "input")
+    for flag in ("mesh", "mask"):
+        if getattr(given, flag) is not None:
+            raise InputError(
+                f"--{flag} with the subject folder {given.input}",
+                "a mesh or mask only for a single texture",
+                f"leave --{flag} out; the folder has its own maps",
+            )
+    return Subject(given.input)
 
 
-def _subject_of_texture(texture: Path, mesh: Path, mask: Path | None, folder: Path) -> "Subject":
-    """A subject folder beside the maps, from a texture and its mesh."""
-    import shutil
-
+def _subject_of_texture(
+    given: Any,
+    folder: Path,
+    translators: "Mapping[str, TrainedTranslator]",
+    layout: Mapping[str, Any],
+) -> "Subject":
+    """A subject folder from a texture and its mesh; one made from the same files is kept."""
     from realface.geometry.subject_maps import add_map, bake_subject
     from realface.maps.files import read_image
     from realface.maps.subject import Subject
+    from realface.pipeline import lay_windows
 
-    height, width = read_image(texture).shape[:2]
-    if mask is not None and read_image(mask).shape[:2] != (height, width):
+    texture: Path = given.input
+    if not texture.exists():
         raise InputError(
-            f"{mask}, which is not {height}x{width} (height x width)",
+            f"--input {texture}, which does not exist",
+            "a subject folder, or a texture",
+            "check the path",
+        )
+    if given.mesh is None:
+        raise InputError(
+            f"{texture} without a mesh",
+            "a texture with the mesh that it belongs to, or a subject folder",
+            "give the mesh with --mesh: the networks read its shape",
+        )
+    height, width = read_image(texture).shape[:2]
+    if given.mask is not None and read_image(given.mask).shape[:2] != (height, width):
+        raise InputError(
+            f"{given.mask}, which is not {height}x{width} (height x width)",
             f"a mask of the texture's size ({texture})",
             "resample the mask",
         )
+    for translator in translators.values():  # before the long bake
+        lay_windows((height, width), translator, translator.kinds, **layout)
+    stamp = _stamp([path for path in (texture, given.mesh, given.mask) if path is not None])
+    if _read_stamp(folder) == stamp:
+        return Subject(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        bake_subject(mesh, partial, height, width)
+        bake_subject(given.mesh, partial, height, width)
         add_map(partial, "texture", texture)
-        if mask is not None:
-            add_map(partial, "mask", mask)
+        if given.mask is not None:
+            add_map(partial, "mask", given.mask)
+        (partial / _STAMP_NAME).write_text(stamp, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    log.info("%s: made from %s and %s", folder, texture, mesh)
+    log.info("%s: made from %s and %s", folder, texture, given.mesh)
     return Subject(folder)
+
+
+def _stamp(files: Sequence[Path]) -> str:
+    """Files by name, size and time: the same files need no second bake."""
+    stats = [(file.resolve().as_posix(), file.stat()) for file in files if file.exists()]
+    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]) + "\n"
+
+
+def _read_stamp(folder: Path) -> str | None:
+    try:
+        return (folder / _STAMP_NAME).read_text(encoding="utf-8")
+    except OSError:
+        return None
 
 
 def _device(name: str) -> str:
     import torch
 
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name) + 1
+    except Exception as error:  # each backend raises types of its own
+        raise InputError(
+            f"--device {name}: {str(error).splitlines()[0]}",
+            "a device of this machine",
+            "give --device cpu, or leave it out for the best there is",
+        ) from error
+    return name

@@ -5,7 +5,7 @@ Only the chosen command's modules are imported, so that `--help` answers at once
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from realface import __version__
@@ -41,8 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # What follows the command's word is its own: it has a parser for it.
     word = next((i for i, item in enumerate(given) if not item.startswith("-")), len(given))
     command = parser.parse_args(given[: word + 1]).command
-    module = import_module(_COMMANDS[command][0])
-    if command in ("train", "infer"):
-        module.main(given[word + 1 :])
-        return
-    sys.exit(run(lambda: getattr(module, command)(given[word + 1 :])))
+    # The import is part of the run: it takes seconds, and Ctrl-C may come then.
+    sys.exit(run(lambda: _run(command, given[word + 1 :])))
+
+
+def _run(command: str, arguments: Sequence[str]) -> int | None:
+    function: Callable[[Sequence[str]], int | None] = getattr(
+        import_module(_COMMANDS[command][0]), command
+    )
+    return function(arguments)

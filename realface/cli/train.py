@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -86,6 +87,20 @@ class TrainCLI(LightningCLI):
         self.trainer.fit(**arguments)
 
 
+def _leave_out_noise() -> None:
+    """What Lightning and WebDataset say that no user can act on."""
+    for message in (
+        "LightningCLI's args parameter",  # `realface train` passes its own on purpose
+        r"\.with_length\(\) only sets",  # it is meant to
+        r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's to mend
+        ".*does not have many workers",  # --data.workers says how many
+        ".*exists and is not empty",  # a resumed run's folder is not
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+
+
 def _logged_in() -> bool:
     import wandb
 
@@ -105,6 +120,7 @@ def train(arguments: Sequence[str]) -> None:
         InputError: If an option or config key is unknown or ill-typed.
         FailureError: If the disk refuses.
     """
+    _leave_out_noise()
     try:
         TrainCLI(
             Translator,

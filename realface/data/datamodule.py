@@ -1,23 +1,23 @@
 """Shards to batches, for Lightning."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 import webdataset
 
-from realface.data.shards import all_samples, each, endless_samples, read_index, shard_urls
+from realface.data.shards import all_samples, endless_samples, read_index, shard_urls
 from realface.data.transforms import (
+    Augment,
     Batch,
     CentreCrop,
-    RandomCrop,
     ReadPatch,
-    SkinTone,
     ToTensors,
     collate,
     mirror,
 )
-from realface.errors import InputError
+from realface.errors import InputError, RealfaceError
 
 
 class ReflectanceDataModule(pl.LightningDataModule):
@@ -51,6 +51,9 @@ class ReflectanceDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        for name, value in (("batch_size", batch_size), ("crop", crop)):
+            if value < 1:
+                raise InputError(f"data.{name} {value}", "at least 1", "correct the config")
         self.shards = Path(shards)
         self.batch_size, self.crop = batch_size, crop
         self.samples_per_epoch = samples_per_epoch
@@ -90,44 +93,56 @@ class ReflectanceDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> webdataset.WebLoader:
         """Endless batches, cut into epochs of ``samples_per_epoch``."""
+        rank, world = self._ranks()
+        epoch = self.trainer.current_epoch if self.trainer else 0
         urls = shard_urls(self.shards, self._index, "train")
-        samples = each(
-            endless_samples(urls, self.seed, self.shuffle),
-            ReadPatch(self._kinds, self._optional),
-            ToTensors(),
-            RandomCrop(self.crop),
-            SkinTone(self.tone_probability, self.seed),
+        batches = webdataset.DataPipeline(
+            endless_samples(urls, self.seed, self.shuffle, rank=rank, epoch=epoch),
+            webdataset.map(ReadPatch(self._kinds, self._optional)),
+            webdataset.map(ToTensors()),
+            Augment(self.crop, self.tone_probability, self.seed, rank=rank, epoch=epoch),
+            webdataset.batched(self.batch_size, collation_fn=collate),
         )
-        batches = samples.compose(webdataset.batched(self.batch_size, collation_fn=collate))
-        world = self.trainer.world_size if self.trainer else 1
         steps = max(1, self.samples_per_epoch // (self.batch_size * world))
-        return self._loader(batches, self.workers).with_epoch(steps).with_length(steps)
+        loader = self._loader(batches, self.workers).with_epoch(steps)
+        return loader.with_length(steps, silent=True)
 
     def val_dataloader(self) -> webdataset.WebLoader:
         """Every validation sample once, cropped in the middle."""
+        rank, world = self._ranks()
         urls = shard_urls(self.shards, self._index, "val")
-        samples = each(
-            all_samples(urls),
-            ReadPatch(self._kinds, self._optional),
-            ToTensors(),
-            CentreCrop(self.crop),
+        limit = self.validation_samples or None
+        batches = webdataset.DataPipeline(
+            all_samples(urls, limit, rank=rank, world=world),
+            webdataset.map(ReadPatch(self._kinds, self._optional)),
+            webdataset.map(ToTensors()),
+            webdataset.map(CentreCrop(self.crop)),
+            webdataset.batched(self.batch_size, collation_fn=collate, partial=True),
         )
-        batches = samples.compose(
-            webdataset.batched(self.batch_size, collation_fn=collate, partial=True)
-        )
-        workers = min(self.workers, len(urls))  # a worker without a shard is an error
-        loader = self._loader(batches, workers)
-        return loader.slice(-(-self.validation_samples // self.batch_size) or None)
+        samples = len(range(self._index["samples"]["val"])[slice(limit)][rank::world])
+        workers = min(self.workers, samples)
+        # Each worker batches its own share.
+        shares = [len(range(worker, samples, workers or 1)) for worker in range(workers or 1)]
+        steps = sum(-(-share // self.batch_size) for share in shares)
+        return self._loader(batches, workers).with_length(steps, silent=True)
+
+    def _ranks(self) -> tuple[int, int]:
+        """This process's number and how many train together."""
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        rank, world, *_ = webdataset.utils.pytorch_worker_info()
+        return rank, world
 
     def _loader(self, batches: webdataset.DataPipeline, workers: int) -> webdataset.WebLoader:
-        # Workers stay: WebDataset counts epochs in them, and a new one would repeat the first.
-        return webdataset.WebLoader(
-            batches,
+        # Workers stay: epochs are counted in them, and a new one would repeat the first.
+        loader = webdataset.WebLoader(
+            batches.compose(carry_error),
             batch_size=None,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+        return loader.compose(raise_carried)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Mirror training samples on the device."""
@@ -135,3 +150,19 @@ class ReflectanceDataModule(pl.LightningDataModule):
             return batch
         chosen = torch.rand(len(batch["key"]), device=batch["mask"].device)
         return mirror(batch, chosen < self.mirror_probability)
+
+
+def carry_error(batches: Iterable[Batch]) -> Iterator[Batch | RealfaceError]:
+    """Pass an error on as the last item: torch would carry it out of a worker as plain text."""
+    try:
+        yield from batches
+    except RealfaceError as error:
+        yield error
+
+
+def raise_carried(items: Iterable[Batch | RealfaceError]) -> Iterator[Batch]:
+    """Raise what `carry_error` has passed on."""
+    for item in items:
+        if isinstance(item, RealfaceError):
+            raise item
+        yield item

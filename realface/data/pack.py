@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,16 +19,18 @@ from typing import Any
 import webdataset
 
 from realface.data.patch_folder import PatchFolder
-from realface.data.patches import Place, SubjectPatches
+from realface.data.patches import Place, SubjectPatches, key_of
 from realface.data.samples import Patch, write_patch
 from realface.data.shards import INDEX_NAME, INDEX_VERSION
 from realface.errors import InputError
 from realface.maps.files import disk_failure
 from realface.maps.record import FILE_NAME
+from realface.maps.subject import map_files
 
 log = logging.getLogger(__name__)
 
 GUARD = 512  # texels between training and validation patches of one map
+_OPEN_SHARDS = 256  # side by side; systems allow a process some thousand files at best
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ def pack(
         InputError: If there is nothing to pack, or ``out`` is in the way.
         FailureError: If the disk refuses.
     """
+    _check_numbers(patch, stride, patches_per_subject, minimum_valid, val_fraction,
+                   samples_per_shard, millimetres_per_unit)  # fmt: skip
+    out = out.resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             f"{out}, which exists", "a new or empty folder", "remove it or name another"
@@ -84,11 +91,11 @@ def pack(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
+        partial.mkdir(parents=True)
         splits = _splits(
             source, layout, patch, stride, patches_per_subject, minimum_valid, val_fraction,
             millimetres_per_unit, seed,
         )  # fmt: skip
-        partial.mkdir(parents=True)
         _write(partial, splits, samples_per_shard, seed, progress)
         if out.exists():
             out.rmdir()
@@ -98,6 +105,30 @@ def pack(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Packed(out, splits["train"].count, splits["val"].count)
+
+
+def _check_numbers(
+    patch: int,
+    stride: int,
+    patches_per_subject: int | None,
+    minimum_valid: float,
+    val_fraction: float,
+    samples_per_shard: int,
+    millimetres_per_unit: float | None,
+) -> None:
+    for name, value, good, expected in (
+        ("patch", patch, patch >= 1, "at least 1"),
+        ("stride", stride, stride >= 1, "at least 1"),
+        ("patches per subject", patches_per_subject,
+         patches_per_subject is None or patches_per_subject >= 1, "at least 1"),
+        ("minimum valid", minimum_valid, 0 <= minimum_valid <= 1, "a share between 0 and 1"),
+        ("val fraction", val_fraction, 0 < val_fraction < 1, "a share between 0 and 1"),
+        ("samples per shard", samples_per_shard, samples_per_shard >= 1, "at least 1"),
+        ("millimetres per unit", millimetres_per_unit,
+         millimetres_per_unit is None or 0 < millimetres_per_unit < math.inf, "a positive number"),
+    ):  # fmt: skip
+        if not good:
+            raise InputError(f"{name} {value}", expected, "correct the flag")
 
 
 @dataclass(frozen=True)
@@ -126,6 +157,7 @@ def _splits(
         train, val = lent.split(val_fraction, seed)
         return {"train": _read(lent, train), "val": _read(lent, val)}
     subjects = [SubjectPatches(folder, millimetres_per_unit) for folder in folders]
+    _check_alike(subjects)
     places = [
         subject.places(patch, stride, patches_per_subject, seed + number, minimum_valid)
         for number, subject in enumerate(subjects)
@@ -153,9 +185,42 @@ def _subject_folders(source: Path) -> list[Path]:
         raise InputError(
             f"{source}, which is no folder", "subject folders or patches", "check the path"
         )
-    if (source / FILE_NAME).exists():
+    if _is_subject(source):
         return [source]
-    return sorted(path.parent for path in source.glob(f"*/{FILE_NAME}"))
+    return sorted(path for path in source.iterdir() if path.is_dir() and _is_subject(path))
+
+
+def _is_subject(folder: Path) -> bool:
+    """A hidden folder is one that is still being written."""
+    if folder.name.startswith("."):
+        return False
+    return (folder / FILE_NAME).exists() or bool(map_files(folder))
+
+
+def _check_alike(subjects: Sequence[SubjectPatches]) -> None:
+    """Refuse subjects of different kinds, and names that would be one key."""
+    everything = set().union(*(subject.kinds for subject in subjects))
+    lacking = [
+        f"{subject.subject.name} lacks {', '.join(sorted(everything - set(subject.kinds)))}"
+        for subject in subjects
+        if everything - set(subject.kinds)
+    ]
+    if lacking:
+        raise InputError(
+            f"subjects with different maps: {'; '.join(lacking[:5])}",
+            "the same kinds in every subject, since they are batched together",
+            "complete these subjects, or leave the map out of the others",
+        )
+    names: dict[str, list[str]] = {}
+    for subject in subjects:
+        names.setdefault(key_of(subject.subject.name), []).append(subject.subject.name)
+    for same in names.values():
+        if len(same) > 1:
+            raise InputError(
+                f"subjects {' and '.join(same)}",
+                "names that differ in letters and digits: dots and spaces are no part of a key",
+                "rename one",
+            )
 
 
 def _split_subjects(
@@ -167,7 +232,7 @@ def _split_subjects(
 ) -> tuple[list[list[Place]], list[list[Place]]]:
     """Training and validation places of each subject."""
     if len(subjects) >= 3:
-        held = max(1, round(val_fraction * len(subjects)))
+        held = min(max(1, round(val_fraction * len(subjects))), len(subjects) - 1)
         chosen = set(random.Random(seed).sample(range(len(subjects)), held))
         names = ", ".join(subjects[number].subject.name for number in sorted(chosen))
         log.info("validation subjects: %s", names)
@@ -221,26 +286,29 @@ def _write(
     texels: list[float] = []
     done = 0
     for name, split in splits.items():
-        # Streaming shuffles within a buffer only, so subjects are mixed here: every patch goes
-        # to a shard drawn for it, and the shards of a split are open side by side.
-        order = list(range(split.count))
-        random.Random(seed).shuffle(order)
-        paths = [
-            folder / f"{name}-{number:06d}.tar"
-            for number in range(-(-split.count // samples_per_shard))
-        ]
-        with ExitStack() as stack:
-            writers = [_open_shard(path, stack) for path in paths]
-            for place, patch in zip(order, split.patches, strict=True):
-                writers[place // samples_per_shard].write(write_patch(patch))
-                kinds |= patch.maps.keys()
-                if patch.millimetres_per_texel is not None:
-                    texels.append(patch.millimetres_per_texel)
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        counts = Counter(place // samples_per_shard for place in order)
-        shards += [_describe(path, name, counts[n]) for n, path in enumerate(paths)]
+        rng = random.Random(seed)
+        for first in range(0, split.count, samples_per_shard * _OPEN_SHARDS):
+            # Streaming shuffles within a buffer only, so subjects are mixed here: every patch
+            # goes to a shard drawn for it, and many shards are open side by side.
+            block = min(samples_per_shard * _OPEN_SHARDS, split.count - first)
+            order = [number // samples_per_shard for number in range(block)]
+            rng.shuffle(order)
+            start = first // samples_per_shard
+            paths = [folder / f"{name}-{start + number:06d}.tar" for number in sorted({*order})]
+            with ExitStack() as stack:
+                writers = [_open_shard(path, stack) for path in paths]
+                for number, patch in zip(order, islice(split.patches, block), strict=True):
+                    writers[number].write(write_patch(patch))
+                    kinds |= patch.maps.keys()
+                    if patch.millimetres_per_texel is not None:
+                        texels.append(patch.millimetres_per_texel)
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
+            counts = Counter(order)
+            shards += [_describe(path, name, counts[n]) for n, path in enumerate(paths)]
+        if next(split.patches, None) is not None:  # its end frees the last subject's maps
+            raise RuntimeError(f"more than {split.count} {name} patches")
     index = {
         "version": INDEX_VERSION,
         "kinds": sorted(kinds),
@@ -252,9 +320,11 @@ def _write(
 
 
 def _open_shard(path: Path, stack: ExitStack) -> webdataset.TarWriter:
-    # A fixed time and owner: the same input gives the same bytes.
+    # A fixed time and owner: the same input gives the same bytes. GNU's format: long names.
     file = stack.enter_context(path.open("wb"))
-    writer = webdataset.TarWriter(file, encoder=False, mtime=0, user="", group="")
+    writer = webdataset.TarWriter(
+        file, encoder=False, mtime=0, user="", group="", format="GNU_FORMAT"
+    )
     stack.callback(writer.close)
     return writer
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from realface.data.samples import Patch
 from realface.errors import InputError
 from realface.geometry.placement import place
-from realface.maps.kinds import KINDS
+from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.subject import Subject
 
 log = logging.getLogger(__name__)
@@ -37,12 +37,14 @@ def _starts(side: int, patch: int, stride: int) -> list[int]:
 
 
 def random_places(size: tuple[int, int], patch: int, count: int, seed: int) -> list[Place]:
-    """``count`` places drawn uniformly, the same for the same seed."""
+    """Up to ``count`` different places drawn uniformly, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size
+    if min(height, width) < patch:
+        return []
     ys = torch.randint(height - patch + 1, (count,), generator=generator).tolist()
     xs = torch.randint(width - patch + 1, (count,), generator=generator).tolist()
-    return [Place(y, x) for y, x in zip(ys, xs, strict=True)]
+    return list(dict.fromkeys(Place(y, x) for y, x in zip(ys, xs, strict=True)))
 
 
 def valid_places(
@@ -69,13 +71,20 @@ class SubjectPatches:
         millimetres_per_unit: Overrides what ``subject.json`` says of ``shape``.
 
     Raises:
-        InputError: If the maps differ in size, or a normal map is not in object space.
+        InputError: If the maps differ in size, there is no reflectance map, or a normal map is
+            not in object space.
     """
 
     def __init__(self, folder: Path, millimetres_per_unit: float | None = None) -> None:
         self.subject = Subject(folder)
         self.size = self.subject.size()
         self.kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
+        if not set(REFLECTANCE) & set(self.kinds):
+            raise InputError(
+                f"{folder} without a reflectance map", f"one of {', '.join(REFLECTANCE)}", "add it"
+            )
+        for kind in self.kinds:
+            self.subject.require_object_space(kind)
         mask = self.subject.open("mask") if "mask" in self.subject else None
         if mask is None:
             log.info("%s: no mask, every texel is taken as valid", folder)
@@ -104,8 +113,6 @@ class SubjectPatches:
     def cut(self, places: Sequence[Place], patch: int) -> Iterator[Patch]:
         """The patches at these places; ``shape`` in millimetres from the median position."""
         files = {kind: self.subject.open(kind) for kind in self.kinds}
-        for file in files.values():
-            file.require_object_space()
         placed = self.placement
         for at in places:
             maps = {kind: file.read(at.y, at.x, patch, patch) for kind, file in files.items()}

@@ -6,7 +6,8 @@ kind's encoding), positions in millimetres relative to the subject's median posi
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -91,15 +92,12 @@ def read_patch(sample: Mapping[str, Any], kinds: Iterable[str] | None = None) ->
     Raises:
         InputError: Naming shard and key, if a wanted map is missing or cannot be decoded.
     """
-    key = str(sample["__key__"])
-    where = f"sample {key} of {sample.get('__url__', 'a shard')}"
-    try:
-        about = json.loads(sample["json"])
-        records = {kind: map_record_from(kind, entry) for kind, entry in about["maps"].items()}
+    with _located(sample):
+        about, records = _about(sample)
         wanted = tuple(records) if kinds is None else tuple(kinds)
-        maps = {kind: _read_map(sample, kind, records) for kind in wanted}
+        stored = {kind: _read_map(sample, kind, records) for kind in wanted}
         return Patch(
-            key=key,
+            key=str(sample["__key__"]),
             subject=about["subject"],
             y=about["y"],
             x=about["x"],
@@ -107,19 +105,43 @@ def read_patch(sample: Mapping[str, Any], kinds: Iterable[str] | None = None) ->
             millimetres_per_texel=about["millimetres_per_texel"],
             centre=tuple(about["centre"]),
             bits={kind: records[kind].bits for kind in wanted},
-            maps=maps,
+            maps={kind: decode(stored[kind], KINDS[kind], records[kind]) for kind in wanted},
         )
-    except InputError:
-        raise
+
+
+def read_stored(sample: Mapping[str, Any], kind: str) -> tuple[Array, MapRecord]:
+    """One map of a sample as it is stored, ``(h, w, C)``, and what it means.
+
+    Raises:
+        InputError: Naming shard and key, if the map is missing or cannot be decoded.
+    """
+    with _located(sample):
+        _, records = _about(sample)
+        return _read_map(sample, kind, records), records[kind]
+
+
+@contextmanager
+def _located(sample: Mapping[str, Any]) -> Iterator[None]:
+    """Errors with the shard and key where they happened."""
+    try:
+        yield
     except Exception as error:  # damaged bytes raise whatever the codec likes
         raise InputError(
-            f"{where}: {type(error).__name__}: {error}",
+            f"sample {sample['__key__']} of {sample.get('__url__', 'a shard')}: "
+            f"{type(error).__name__}: {error}",
             "the maps and json that `realface pack` wrote",
             "run `realface verify` on the shards, then pack again",
         ) from error
 
 
-def _read_map(sample: Mapping[str, Any], kind: str, records: Mapping[str, MapRecord]) -> Tensor:
+def _about(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, MapRecord]]:
+    about = json.loads(sample["json"])
+    if about["version"] != VERSION:
+        raise ValueError(f"version {about['version']}, and this realface reads {VERSION}")
+    return about, {kind: map_record_from(kind, entry) for kind, entry in about["maps"].items()}
+
+
+def _read_map(sample: Mapping[str, Any], kind: str, records: Mapping[str, MapRecord]) -> Array:
     if kind not in records or f"{kind}.png" not in sample:
         raise KeyError(f"{kind} is missing (there are {', '.join(sorted(records))})")
     pixels: Array = imagecodecs.png_decode(sample[f"{kind}.png"])
@@ -128,4 +150,4 @@ def _read_map(sample: Mapping[str, Any], kind: str, records: Mapping[str, MapRec
     record = records[kind]
     if pixels.shape != (*record.size, KINDS[kind].channels):
         raise ValueError(f"{kind} has shape {pixels.shape}, its json says {record.size}")
-    return decode(pixels, KINDS[kind], record)
+    return pixels

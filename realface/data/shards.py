@@ -6,16 +6,19 @@ members are decoded by `read_patch` alone.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import webdataset
+from torch.utils.data import get_worker_info
 
 from realface.errors import InputError
 
 INDEX_NAME = "index.json"
 INDEX_VERSION = 1
+_KEYS = {"kinds", "samples", "millimetres_per_texel", "shards"}
+_SHARD_KEYS = {"file", "split", "samples", "bytes", "sha256"}
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -29,7 +32,12 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = json.loads(path.read_text(encoding="utf-8"))
         if index["version"] != INDEX_VERSION:
             raise ValueError(f"version {index['version']}, and this realface reads {INDEX_VERSION}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lacking = _KEYS - index.keys()
+        for shard in index["shards"]:
+            lacking |= _SHARD_KEYS - shard.keys()
+        if lacking:
+            raise ValueError(f"{', '.join(sorted(lacking))} missing")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: {error}",
             "a folder of shards with its index.json",
@@ -39,50 +47,89 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def shard_urls(folder: Path, index: dict[str, Any], split: str) -> list[str]:
-    """Addresses of a split's shards, for WebDataset; ``file:`` keeps a drive letter whole.
+    """Addresses of a split's shards, for WebDataset.
 
     Raises:
-        InputError: If the split is empty or a shard is missing.
+        InputError: If the split is empty, or a shard is missing or not as long as it was.
     """
-    paths = [folder / shard["file"] for shard in index["shards"] if shard["split"] == split]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing or not paths:
+    shards = [shard for shard in index["shards"] if shard["split"] == split]
+    bad = [shard["file"] for shard in shards if _length(folder / shard["file"]) != shard["bytes"]]
+    if bad or not shards:
         raise InputError(
-            f"{folder} without {', '.join(missing) or f'{split} shards'}",
-            "every shard that index.json names",
+            f"{folder} without {f'{split} shards' if not shards else f'a whole {bad[0]}'}",
+            "every shard that index.json names, at its full length",
             "copy the folder again, or pack again",
         )
-    return [f"file:{path.resolve().as_posix()}" for path in paths]
+    return [url_of(folder / shard["file"]) for shard in shards]
 
 
-def endless_samples(urls: list[str], seed: int, shuffle: int) -> webdataset.DataPipeline:
+def _length(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def url_of(path: Path) -> str:
+    """A file's address for WebDataset: percent-encoded, drive letters and all."""
+    return path.resolve().as_uri()
+
+
+def endless_samples(
+    urls: list[str], seed: int, shuffle: int, *, rank: int = 0, epoch: int = 0
+) -> webdataset.DataPipeline:
     """Undecoded samples without end: shards drawn with replacement, shuffled in a buffer.
 
-    Every worker of every rank draws its own sequence from (seed, rank, worker), so ranks never
+    Every worker of every rank draws its own sequence, and every epoch another, so ranks never
     run dry at different times.
+
+    Args:
+        urls: Of the shards.
+        seed: Of the draws.
+        shuffle: Samples in the buffer.
+        rank: Of this process among those that train together.
+        epoch: The first epoch's number: a resumed run goes on with fresh draws.
+    """
+    shards = webdataset.ResampledShards(
+        urls, seed=seed, worker_seed=partial(worker_seed, rank), deterministic=True
+    )
+    shards.epoch = epoch - 1  # it counts on before each epoch
+    return webdataset.DataPipeline(
+        shards,
+        webdataset.tarfile_to_samples(handler=_refuse),
+        webdataset.detshuffle(bufsize=shuffle, initial=shuffle // 2, seed=seed, epoch=epoch - 1),
+    )
+
+
+def worker_seed(rank: int) -> int:
+    """A number for this loader process, distinct over the workers of all ranks."""
+    worker = get_worker_info()
+    # A power of two far above any count of epochs: WebDataset's seeds are sums.
+    return (rank << 20) + ((worker.id if worker else 0) << 10)
+
+
+def all_samples(
+    urls: list[str], limit: int | None = None, *, rank: int = 0, world: int = 1
+) -> webdataset.DataPipeline:
+    """Undecoded samples, each once, in order, dealt out over ranks and workers.
+
+    Samples are dealt and not shards, so that every worker of every rank has its share however
+    few shards there are; each reads past the samples of the others without decoding them.
     """
     return webdataset.DataPipeline(
-        webdataset.ResampledShards(urls, seed=seed, deterministic=True),
-        webdataset.tarfile_to_samples(handler=webdataset.reraise_exception),
-        webdataset.detshuffle(bufsize=shuffle, initial=shuffle // 2, seed=seed),
-    )
-
-
-def all_samples(urls: list[str]) -> webdataset.DataPipeline:
-    """Undecoded samples, each once, in order; split over ranks and workers by shard."""
-    return webdataset.DataPipeline(
         webdataset.SimpleShardList(urls),
-        webdataset.split_by_node,
+        webdataset.tarfile_to_samples(handler=_refuse),
+        webdataset.slice(limit),
+        webdataset.slice(rank, None, world),
         webdataset.split_by_worker,
-        webdataset.tarfile_to_samples(handler=webdataset.reraise_exception),
     )
 
 
-def each(samples: webdataset.DataPipeline, *steps: Callable[[Any], Any]) -> webdataset.DataPipeline:
-    """The pipeline with functions applied to each sample in turn."""
-    return webdataset.DataPipeline(samples, *(webdataset.map(step) for step in steps))
-
-
-def iterate(folder: Path, split: str) -> Iterator[dict[str, Any]]:
-    """Undecoded samples of a split, in order, in this process."""
-    yield from all_samples(shard_urls(folder, read_index(folder), split))
+def _refuse(error: Exception) -> bool:
+    """WebDataset's handler for a tar that cannot be read."""
+    if isinstance(error, InputError):
+        error.args = error.args[:3]  # WebDataset adds its own on the way up
+        raise error
+    where = next((str(item) for item in error.args if str(item).startswith("file:")), "a shard")
+    raise InputError(
+        f"{where}, which cannot be read ({error.args[0] if error.args else error})",
+        "shards as `realface pack` wrote them",
+        "run `realface verify` on the folder, then copy or pack it again",
+    ) from error

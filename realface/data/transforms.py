@@ -4,14 +4,17 @@ On the CPU, a sample at a time: crop, and the photometric part by albumentations
 device, a batch at a time: the mirror, which knows what a vector is.
 """
 
+import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from realface.data.samples import Patch, read_patch
+from realface.data.shards import worker_seed
+from realface.errors import InputError
 from realface.maps.kinds import KINDS
 from realface.maps.spaces import mirror_vectors
 
@@ -47,20 +50,6 @@ class ToTensors:
         return {"key": patch.key, **maps}
 
 
-class RandomCrop:
-    """A square crop at a random place, the same for every map."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, sample: Batch) -> Batch:
-        """Crop."""
-        height, width = sample["mask"].shape[-2:]
-        y = random.randint(0, height - self.size)
-        x = random.randint(0, width - self.size)
-        return _crop(sample, y, x, self.size)
-
-
 class CentreCrop:
     """The square crop in the middle, for validation."""
 
@@ -68,9 +57,35 @@ class CentreCrop:
         self.size = size
 
     def __call__(self, sample: Batch) -> Batch:
-        """Crop."""
-        height, width = sample["mask"].shape[-2:]
-        return _crop(sample, (height - self.size) // 2, (width - self.size) // 2, self.size)
+        """Crop.
+
+        Raises:
+            InputError: If the sample is smaller.
+        """
+        below, right = _room(sample, self.size)
+        return _crop(sample, below // 2, right // 2, self.size)
+
+
+def random_crop(sample: Batch, size: int, rng: random.Random) -> Batch:
+    """A square crop at a random place, the same for every map.
+
+    Raises:
+        InputError: If the sample is smaller.
+    """
+    below, right = _room(sample, size)
+    return _crop(sample, rng.randint(0, below), rng.randint(0, right), size)
+
+
+def _room(sample: Batch, size: int) -> tuple[int, int]:
+    """Rows and columns that a crop leaves over."""
+    height, width = sample["mask"].shape[-2:]
+    if min(height, width) < size:
+        raise InputError(
+            f"crop {size}, and sample {sample['key']} of {height}x{width}",
+            "a crop that fits into every packed patch",
+            "give a smaller --data.crop, or pack larger patches",
+        )
+    return height - size, width - size
 
 
 def _crop(sample: Batch, y: int, x: int, size: int) -> Batch:
@@ -87,41 +102,61 @@ class SkinTone:
     more skin tones, and no target contradicts its input. By albumentations, on CPU.
 
     Args:
-        probability: Of a change.
+        probability: Of each change.
         seed: Of its random numbers.
     """
 
     def __init__(self, probability: float, seed: int) -> None:
-        self.probability, self.seed = probability, seed
-        self._compose: Any = None
+        # Else the import asks the internet for a newer version.
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+        import albumentations
+
+        self._transforms = albumentations.Compose(
+            [
+                albumentations.RandomGamma(gamma_limit=(75, 135), p=probability),
+                albumentations.RandomBrightnessContrast(
+                    brightness_limit=0.08, contrast_limit=0.08, p=probability
+                ),
+                albumentations.HueSaturationValue(
+                    hue_shift_limit=4, sat_shift_limit=12, val_shift_limit=0, p=probability
+                ),
+            ],
+            seed=seed,
+        )
 
     def __call__(self, sample: Batch) -> Batch:
         """Vary the sample's albedo, if it has one."""
-        if "diffuse_albedo" not in sample or self.probability == 0:
+        if "diffuse_albedo" not in sample:
             return sample
-        if self._compose is None:  # made in the worker: it holds a generator of its own
-            self._compose = _tone_transforms(self.probability, self.seed)
         image = sample["diffuse_albedo"].permute(1, 2, 0).contiguous().numpy()
-        varied = self._compose(image=image)["image"]
+        varied = self._transforms(image=image)["image"]
         return {**sample, "diffuse_albedo": torch.from_numpy(varied).permute(2, 0, 1)}
 
 
-def _tone_transforms(probability: float, seed: int) -> Any:
-    import albumentations
+class Augment:
+    """A WebDataset stage: crops and varies a stream of samples, seeded anew for each epoch.
 
-    worker = torch.utils.data.get_worker_info()
-    return albumentations.Compose(
-        [
-            albumentations.RandomGamma(gamma_limit=(75, 135), p=probability),
-            albumentations.RandomBrightnessContrast(
-                brightness_limit=0.08, contrast_limit=0.08, p=probability
-            ),
-            albumentations.HueSaturationValue(
-                hue_shift_limit=4, sat_shift_limit=12, val_shift_limit=0, p=probability
-            ),
-        ],
-        seed=seed + (worker.id if worker else 0),
-    )
+    Args:
+        crop: Side of the crop [px].
+        tone_probability: Of each change of skin tone.
+        seed: Of the random numbers; every worker of every rank has its own.
+        rank: Of this process among those that train together.
+        epoch: The first epoch's number.
+    """
+
+    def __init__(
+        self, crop: int, tone_probability: float, seed: int, *, rank: int = 0, epoch: int = 0
+    ) -> None:
+        self.crop, self.tone_probability, self.seed = crop, tone_probability, seed
+        self.rank, self.epoch = rank, epoch
+
+    def __call__(self, samples: Iterable[Batch]) -> Iterator[Batch]:
+        """The samples of one epoch."""
+        rng = random.Random(f"{self.seed} {worker_seed(self.rank)} {self.epoch}")
+        self.epoch += 1
+        tone = SkinTone(self.tone_probability, rng.getrandbits(31))
+        for sample in samples:
+            yield tone(random_crop(sample, self.crop, rng))
 
 
 def collate(samples: Sequence[Batch]) -> Batch:

@@ -6,6 +6,8 @@ rest of a truncated file), TIFF through tifffile, EXR through OpenEXR. Arrays ar
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ Array = NDArray[Any]
 SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".jpg", ".jpeg")
 """What can be read; writing leaves out JPEG."""
 
-_JPEG_END = b"\xff\xd9"
+_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 _LARGEST_SIDE = 65536  # px; a header that says more is taken for damage, before memory is
 
 
@@ -27,11 +29,13 @@ def read_image(path: Path) -> Array:
     """Read an image at its own depth.
 
     Returns:
-        ``(H, W, C)`` uint8, uint16, float16 or float32, C in 1, 3, 4, RGB(A) order.
+        ``(H, W, C)`` uint8, uint16, float16 or float32, C in 1, 3, 4, RGB(A) order; grey with
+        alpha comes as RGBA.
 
     Raises:
         InputError: If the file is missing, damaged, of an unknown type, has another number
             of channels, or holds NaN or infinity.
+        FailureError: If memory does not suffice.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -44,16 +48,22 @@ def read_image(path: Path) -> Array:
         raise InputError(f"{path}, which is no file", "an image", "check the path")
     try:
         pixels = _READERS[suffix](path)
-    except (OSError, MemoryError):
-        raise
+    except MemoryError as error:
+        raise FailureError(
+            f"reading {path} failed: {error or 'out of memory'}",
+            "memory for the image that its header promises",
+            "check its size in another program, or use a machine with more memory",
+        ) from error
     except Exception as error:  # the codecs raise types of their own
         raise InputError(
             f"{path}, which cannot be decoded ({error})",
             f"a whole {suffix[1:].upper()} file",
-            "write or copy it again: it may be truncated",
+            "write or copy it again, as RGB or grey",
         ) from error
     if pixels.ndim == 2:
         pixels = pixels[..., None]
+    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
+        pixels = pixels[..., [0, 0, 0, 1]]
     _check(path, pixels)
     return pixels
 
@@ -88,10 +98,7 @@ def _read_png(path: Path) -> Array:
 
     data = path.read_bytes()
     _check_header(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
-    pixels = imagecodecs.png_decode(data)
-    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
-        pixels = pixels[..., [0, 0, 0, 1]]
-    return pixels
+    return imagecodecs.png_decode(data)
 
 
 def _check_header(width: int, height: int) -> None:
@@ -104,9 +111,22 @@ def _read_jpeg(path: Path) -> Array:
 
     data = path.read_bytes()
     # The decoder pads a truncated file with grey, without a word.
-    if _JPEG_END not in data[-64:]:
-        raise ValueError("it has no end-of-image marker")
-    return imagecodecs.jpeg_decode(data)
+    if _JPEG_END not in data[_jpeg_scan(data) :]:
+        raise ValueError("it is truncated: it has no end-of-image marker")
+    pixels = imagecodecs.jpeg_decode(data)
+    if pixels.dtype != np.uint8 or (pixels.ndim == 3 and pixels.shape[2] == 4):
+        raise ValueError("it is CMYK, or has more than 8 bits")
+    return pixels
+
+
+def _jpeg_scan(data: bytes) -> int:
+    """Where the first scan starts: a thumbnail before it has an end-of-image marker too."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == _JPEG_SCAN:
+            return at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    raise ValueError("it holds no image")
 
 
 def _read_tiff(path: Path) -> Array:
@@ -115,8 +135,13 @@ def _read_tiff(path: Path) -> Array:
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         _check_header(page.imagewidth, page.imagelength)
-        if page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.MINISWHITE):
-            raise ValueError(f"photometric {page.photometric!r} is not read")
+        photometric = tifffile.PHOTOMETRIC(page.photometric)
+        if photometric not in (
+            tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR
+        ):  # fmt: skip
+            raise ValueError(f"its colours are {photometric.name}, neither grey nor RGB")
+        if page.bitspersample not in (8, 16, 32, 64):  # 12 bits would read as dark 16
+            raise ValueError(f"it has {page.bitspersample} bits per channel")
         pixels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
@@ -127,14 +152,16 @@ def _read_exr(path: Path) -> Array:
     import OpenEXR
 
     with OpenEXR.File(str(path)) as file:
+        if not file.parts:  # what it makes of pixels that it cannot read
+            raise ValueError("its pixels are damaged or cut short")
         channels = {name: channel.pixels for name, channel in file.channels().items()}
-    for names in (("RGBA",), ("RGB",), ("R", "G", "B", "A"), ("R", "G", "B"), ("X", "Y", "Z"),
-                  ("x", "y", "z"), ("Y",), ("R",)):  # fmt: skip
-        if all(name in channels for name in names) and (names != ("Y",) or len(channels) == 1):
-            found = [channels[name] for name in names]
-            return found[0] if len(found) == 1 else np.stack(found, axis=-1)
     if len(channels) == 1:
         return next(iter(channels.values()))
+    for names in ("RGBA", "RGB", "XYZ", "xyz", "YA"):
+        if names in channels:  # the binding has joined them
+            return channels[names]
+        if all(name in channels for name in names):
+            return np.stack([channels[name] for name in names], axis=-1)
     raise ValueError(f"its channels {sorted(channels)} are neither RGB(A), XYZ nor one")
 
 
@@ -158,19 +185,11 @@ def write_image(path: Path, pixels: Array) -> None:
     Raises:
         FailureError: If the disk refuses; nothing is left under ``path`` or beside it.
     """
-    partial = partial_path(path)
-    try:
+    with whole_file(path) as partial:
         if path.suffix.lower() == ".png":
             partial.write_bytes(encode_png(pixels))
         else:
             _write_exr(partial, pixels)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise disk_failure(path, error) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def encode_png(pixels: Array, level: int = 1) -> bytes:
@@ -196,6 +215,23 @@ def _write_exr(path: Path, pixels: Array) -> None:
 def partial_path(path: Path) -> Path:
     """The temporary name under which a file is written until it is whole."""
     return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; renamed to ``path`` at the end, or removed if that fails.
+
+    Raises:
+        FailureError: If the disk refuses.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise disk_failure(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def disk_failure(path: Path, error: OSError) -> FailureError:

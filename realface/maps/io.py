@@ -5,7 +5,6 @@ the encoding of the map's kind, whatever the file holds.
 """
 
 import logging
-import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,14 @@ from torch import Tensor
 
 from realface.errors import FailureError, InputError
 from realface.maps.encoding import convert, unit
-from realface.maps.files import Array, disk_failure, partial_path, read_image, write_image
+from realface.maps.files import (
+    Array,
+    disk_failure,
+    partial_path,
+    read_image,
+    whole_file,
+    write_image,
+)
 from realface.maps.kinds import KINDS, MapKind
 from realface.maps.record import MapRecord, Range
 from realface.maps.spaces import flip_green
@@ -61,7 +67,11 @@ class MapFile:
         """One window ``(C, height, width)`` float32, in the kind's encoding, green up.
 
         Normals keep the space that the record declares.
+
+        Raises:
+            ValueError: If the window leaves the map.
         """
+        _check_window(self.size, y, x, height, width)
         return decode(self._pixels[y : y + height, x : x + width], self.kind, self.record)
 
     def whole(self) -> Tensor:
@@ -74,19 +84,27 @@ class MapFile:
         Raises:
             InputError: With the command that converts them.
         """
-        space = self.record.space
-        if space not in (None, "object"):
-            raise InputError(
-                f"{self.path} in {space} space",
-                "object-space normals",
-                f"convert them: `realface add SUBJECT {self.kind.name} {self.path} "
-                f"--space {space} --mesh MESH`",
-            )
+        require_object_space(self.path, self.kind, self.record)
+
+
+def require_object_space(path: Path, kind: MapKind, record: MapRecord) -> None:
+    """Refuse normals that are not in object space, before their file is read.
+
+    Raises:
+        InputError: With the command that converts them.
+    """
+    if record.space not in (None, "object"):
+        raise InputError(
+            f"{path} in {record.space} space",
+            "object-space normals",
+            f"convert them: `realface add SUBJECT {kind.name} {path} "
+            f"--space {record.space} --mesh MESH`",
+        )
 
 
 def decode(pixels: Array, kind: MapKind, record: MapRecord) -> Tensor:
     """Stored ``(h, w, C)`` pixels to a map ``(C, h, w)`` float32."""
-    values = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    values = torch.from_numpy(np.array(pixels.transpose(2, 0, 1), np.float32, order="C"))
     if pixels.dtype.kind == "u":
         values /= np.iinfo(pixels.dtype).max
     if record.range is not None:
@@ -119,6 +137,19 @@ def encode(values: Tensor, kind: MapKind, record: MapRecord, dtype: np.dtype) ->
 def _offset(record: MapRecord) -> Tensor:
     assert record.range is not None
     return torch.tensor(record.range.offset).view(3, 1, 1)
+
+
+def _check_window(size: tuple[int, int], y: int, x: int, height: int, width: int) -> None:
+    if min(y, x) < 0 or y + height > size[0] or x + width > size[1]:
+        raise ValueError(
+            f"window y={y} x={x} of {height}x{width} leaves the map of {_size(size)}"
+        )  # fmt: skip
+
+
+def _check_values(kind: MapKind, size: tuple[int, int], y: int, x: int, values: Tensor) -> None:
+    if values.ndim != 3 or values.shape[0] != kind.channels:
+        raise ValueError(f"{kind.name} of shape {tuple(values.shape)}, not ({kind.channels}, h, w)")
+    _check_window(size, y, x, values.shape[1], values.shape[2])
 
 
 def _with_channels(path: Path, kind: MapKind, pixels: Array) -> Array:
@@ -222,6 +253,7 @@ class ImageWriter:
 
     def write(self, y: int, x: int, values: Tensor) -> None:
         """Take a window ``(C, h, w)``."""
+        _check_values(self.kind, self.record.size, y, x, values)
         height, width = values.shape[-2:]
         pixels = encode(values, self.kind, self.record, self._pixels.dtype)
         self._pixels[y : y + height, x : x + width] = pixels
@@ -262,7 +294,13 @@ class TiffWriter:
         self._thread.start()
 
     def write(self, y: int, x: int, values: Tensor) -> None:
-        """Take a window ``(C, h, w)``."""
+        """Take a window ``(C, h, w)``.
+
+        Raises:
+            FailureError: If the disk has refused what came before.
+            ValueError: If the window leaves the map or covers what is written already.
+        """
+        _check_values(self.kind, self.record.size, y, x, values)
         pixels = encode(values, self.kind, self.record, self._dtype)
         bottom = y + pixels.shape[0]
         for row in range(y // _TILE, -(-bottom // _TILE)):
@@ -272,8 +310,11 @@ class TiffWriter:
         while self._next in self._open_rows and self._open_rows[self._next][1] == 0:
             self._put(self._open_rows.pop(self._next)[0])
             self._next += 1
+        self._raise_failure()
 
     def _fill(self, row: int, y: int, x: int, pixels: Array) -> None:
+        if row < self._next:
+            raise ValueError(f"{self.kind.name}: tile row {row} is written already")
         if row not in self._open_rows:
             height = min(_TILE, self.record.height - row * _TILE)
             blank = np.zeros((height, self.record.width, self.kind.channels), self._dtype)
@@ -283,12 +324,11 @@ class TiffWriter:
         self._open_rows[row] = held, missing - pixels.shape[0] * pixels.shape[1]
 
     def _put(self, rows: Array | None) -> None:
-        while self._thread.is_alive():
+        while self._thread.is_alive():  # one that has failed takes nothing more
             try:
                 return self._queue.put(rows, timeout=0.2)
             except queue.Full:
                 continue
-        self._raise_failure()
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
@@ -345,22 +385,16 @@ class TiffWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        partial = partial_path(self.path)
-        tile_rows = -(-self.record.height // _TILE)
-        try:
-            if error is None and self._failure is None:
-                _check_filled(self.path, tile_rows - self._next)
-            elif self._thread.is_alive():
-                self._put(None)
-            self._thread.join()
-            if error is None:
-                self._raise_failure()
-                os.replace(partial, self.path)
-        finally:
-            if self._thread.is_alive():
-                self._put(None)
-                self._thread.join()
-            partial.unlink(missing_ok=True)
+        gap = -(-self.record.height // _TILE) - self._next
+        if error is not None or gap:
+            self._put(None)  # the thread waits for rows that will not come
+        self._thread.join()
+        if error is not None:
+            partial_path(self.path).unlink(missing_ok=True)
+            return
+        with whole_file(self.path):
+            self._raise_failure()
+            _check_filled(self.path, gap)
 
 
 class _Aborted(Exception):  # noqa: N818 - a signal, not an error

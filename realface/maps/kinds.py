@@ -30,6 +30,11 @@ class MapKind:
         """Whether a mirror negates its x component."""
         return self.encoding in ("unit_vector", "position")
 
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """Encodings in which a file may hold it."""
+        return (self.encoding,) if self.is_vector else ("srgb", "linear")
+
 
 _ALL = (
     MapKind("texture", 3, "srgb", "captured map, light baked in"),

@@ -4,15 +4,27 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
 from realface.errors import InputError
-from realface.maps.files import partial_path
+from realface.maps.files import whole_file
 from realface.maps.kinds import KINDS, Encoding, Green, Space
 
 VERSION = 1
 FILE_NAME = "subject.json"
+
+
+def _require(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(str, allowed))}")
+
+
+def _require_type(name: str, value: object, *types: type) -> None:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        wanted = " or ".join("null" if item is type(None) else item.__name__ for item in types)
+        raise ValueError(f"{name}={value!r} must be {wanted}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class Range:
     offset: tuple[float, float, float] = (-1.0, -1.0, -1.0)
 
     def __post_init__(self) -> None:
+        for name, value in (("scale", self.scale), *(("offset", item) for item in self.offset)):
+            _require_type(f"range.{name}", value, int, float)
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"range.scale={self.scale} must be a positive number")
         if len(self.offset) != 3 or not all(math.isfinite(value) for value in self.offset):
@@ -70,12 +84,18 @@ class MapRecord:
     def __post_init__(self) -> None:
         _require("encoding", self.encoding, get_args(Encoding))
         _require("bits", self.bits, (8, 16, 32))
-        if self.encoding == "unit_vector":
-            _require("space", self.space, get_args(Space))
-            _require("green", self.green, get_args(Green))
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"height={self.height}, width={self.width} must be positive")
-        if Path(self.file).name != self.file:
+        _require_type("derived", self.derived, bool)
+        normals = self.encoding == "unit_vector"
+        _require("space", self.space, get_args(Space) if normals else (None,))
+        _require("green", self.green, get_args(Green) if normals else (None,))
+        if (self.range is None) == (self.encoding in ("unit_vector", "position")):
+            raise ValueError(f"range={self.range}: vectors have one, colours have none")
+        for name, side in (("height", self.height), ("width", self.width)):
+            _require_type(name, side, int)
+            if side < 1:
+                raise ValueError(f"{name}={side} must be positive")
+        _require_type("file", self.file, str)
+        if not self.file or Path(self.file).name != self.file:
             raise ValueError(f"file={self.file!r} must be a plain name inside the folder")
 
     @property
@@ -85,9 +105,10 @@ class MapRecord:
 
 
 def default_record(kind: str, file: str, height: int, width: int, bits: int) -> MapRecord:
-    """What a file of this kind means where nothing else is said."""
+    """What a file of this kind means where nothing else is said; floats hold plain vectors."""
     encoding = KINDS[kind].encoding
     normals = encoding == "unit_vector"
+    stored = SIGNED_RANGE if bits == 32 or file.lower().endswith(".exr") else UNIT_RANGE
     return MapRecord(
         file=file,
         encoding=encoding,
@@ -96,7 +117,7 @@ def default_record(kind: str, file: str, height: int, width: int, bits: int) -> 
         bits=bits,
         space="object" if normals else None,
         green="gl" if normals else None,
-        range=UNIT_RANGE if KINDS[kind].is_vector else None,
+        range=stored if KINDS[kind].is_vector else None,
     )
 
 
@@ -124,21 +145,27 @@ class SubjectRecord:
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
-            raise ValueError(f"version={self.version}, and this realface reads {VERSION}")
-        for kind in self.maps:
+            raise ValueError(f"version={self.version!r}, and this realface reads {VERSION}")
+        for kind, record in self.maps.items():
             _require("map kind", kind, tuple(KINDS))
+            _require(f"maps.{kind}: encoding", record.encoding, KINDS[kind].encodings)
         scale = self.millimetres_per_unit
-        if scale is not None and not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"millimetres_per_unit={scale} must be a positive number")
+        if scale is not None:
+            _require_type("millimetres_per_unit", scale, int, float)
+            if not (math.isfinite(scale) and scale > 0):
+                raise ValueError(f"millimetres_per_unit={scale} must be a positive number")
+        for name in ("source", "licence", "expires"):
+            _require_type(name, getattr(self, name), str, type(None))
+        _require_type("seed", self.seed, int, type(None))
+        if self.expires is not None:
+            try:
+                date.fromisoformat(self.expires)
+            except ValueError as error:
+                raise ValueError(f"expires={self.expires!r} must be an ISO date") from error
 
     def with_map(self, kind: str, record: MapRecord) -> "SubjectRecord":
         """The same subject with one map added or replaced."""
         return replace(self, maps={**self.maps, kind: record})
-
-
-def _require(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(str, allowed))}")
 
 
 def read_record(folder: Path) -> SubjectRecord:
@@ -150,7 +177,7 @@ def read_record(folder: Path) -> SubjectRecord:
     path = folder / FILE_NAME
     try:
         return _subject_from(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: {error}",
             f"a subject.json of version {VERSION}",
@@ -159,32 +186,38 @@ def read_record(folder: Path) -> SubjectRecord:
 
 
 def write_record(folder: Path, record: SubjectRecord) -> None:
-    """Write ``subject.json`` to a temporary name and rename it into place."""
-    path = folder / FILE_NAME
-    partial = partial_path(path)
-    partial.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Write ``subject.json`` to a temporary name and rename it into place.
+
+    Raises:
+        FailureError: If the disk refuses.
+    """
+    with whole_file(folder / FILE_NAME) as partial:
+        partial.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
 
 
-def _subject_from(data: dict[str, Any]) -> SubjectRecord:
-    _refuse_unknown(data, SubjectRecord)
-    maps = {kind: map_record_from(kind, entry) for kind, entry in data.get("maps", {}).items()}
-    return SubjectRecord(**{**data, "maps": maps})
+def _subject_from(data: Any) -> SubjectRecord:
+    _require_keys(data, SubjectRecord)
+    maps = data.get("maps", {})
+    _require_type("maps", maps, dict)
+    records = {kind: map_record_from(kind, entry) for kind, entry in maps.items()}
+    return SubjectRecord(**{**data, "maps": records})
 
 
-def map_record_from(kind: str, data: dict[str, Any]) -> MapRecord:
+def map_record_from(kind: str, data: Any) -> MapRecord:
     """One entry of ``maps``, validated; ValueError says what is wrong with it."""
-    _refuse_unknown(data, MapRecord)
-    if (span := data.get("range")) is not None:
-        _refuse_unknown(span, Range)
-        data = {**data, "range": Range(float(span["scale"]), tuple(span["offset"]))}
     try:
+        _require_keys(data, MapRecord)
+        if (span := data.get("range")) is not None:
+            _require_keys(span, Range)
+            data = {**data, "range": Range(**{**span, "offset": tuple(span["offset"])})}
         return MapRecord(**data)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"maps.{kind}: {error}") from error
 
 
-def _refuse_unknown(data: dict[str, Any], of: type) -> None:
-    unknown = sorted(set(data) - {item.name for item in fields(of)})
-    if unknown:
-        raise ValueError(f"unknown keys {', '.join(unknown)}")
+def _require_keys(data: Any, of: type) -> None:
+    if not isinstance(data, dict):
+        raise ValueError(f"{data!r} must be an object with keys and values")
+    known = {item.name for item in fields(of)}
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"unknown keys {', '.join(unknown)}; there are {', '.join(sorted(known))}")

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.files import SUFFIXES, Array, disk_failure, read_image
-from realface.maps.io import MapFile, tight_range, write_map
+from realface.maps.io import MapFile, require_object_space, tight_range, write_map
 from realface.maps.kinds import KINDS
 from realface.maps.record import (
     FILE_NAME,
+    SIGNED_RANGE,
     MapRecord,
     SubjectRecord,
     default_record,
@@ -46,9 +47,9 @@ class Subject:
                     f"the {kind} that its subject.json names",
                     "put the file back or take its entry out of subject.json",
                 )
-        for kind in KINDS:
-            if kind not in record.maps and (path := _find(folder, kind)):
-                record = record.with_map(kind, _by_default(path, kind))
+        for kind, found in map_files(folder).items():
+            if kind not in record.maps:
+                record = record.with_map(kind, _by_default(_only(folder, kind, found), kind))
         self.record = record
         if not record.maps:
             raise InputError(
@@ -80,6 +81,15 @@ class Subject:
         record = self.record.maps[kind]
         return MapFile(self.folder / record.file, KINDS[kind], record)
 
+    def require_object_space(self, kind: str) -> None:
+        """Refuse normals that are not in object space.
+
+        Raises:
+            InputError: With the command that converts them.
+        """
+        record = self.record.maps[kind]
+        require_object_space(self.folder / record.file, KINDS[kind], record)
+
     def size(self) -> tuple[int, int]:
         """``(height, width)`` that all maps share.
 
@@ -99,15 +109,23 @@ class Subject:
         return first
 
 
-def _find(folder: Path, kind: str) -> Path | None:
-    found = [path for suffix in SUFFIXES if (path := folder / f"{kind}{suffix}").is_file()]
+def map_files(folder: Path) -> dict[str, list[Path]]:
+    """Images of a folder that are named after a kind, by kind; case does not matter to suffixes."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.stem in KINDS and path.suffix.lower() in SUFFIXES and path.is_file():
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def _only(folder: Path, kind: str, found: list[Path]) -> Path:
     if len(found) > 1:
         raise InputError(
             f"{folder} with {' and '.join(path.name for path in found)}",
             f"one file for {kind}",
             "remove one, or name the right one in subject.json",
         )
-    return found[0] if found else None
+    return found[0]
 
 
 def _by_default(path: Path, kind: str) -> MapRecord:
@@ -122,7 +140,10 @@ def _by_default(path: Path, kind: str) -> MapRecord:
 def record_of(path: Path, kind: str, pixels: Array) -> MapRecord:
     """The default record of an image that has been read."""
     height, width = pixels.shape[:2]
-    return default_record(kind, path.name, height, width, pixels.dtype.itemsize * 8)
+    record = default_record(kind, path.name, height, width, pixels.dtype.itemsize * 8)
+    if KINDS[kind].is_vector and pixels.dtype.kind == "f":  # a TIFF of halves looks like integers
+        record = replace(record, range=SIGNED_RANGE)
+    return record
 
 
 def save_map(

@@ -46,10 +46,10 @@ class Translator(pl.LightningModule):
         downsamples: Halvings inside the global generator.
         blocks: Residual blocks of the global generator.
         local_blocks: Residual blocks of the local generator.
-        norm: ``instance`` (the paper) or ``none``.
+        norm: ``instance`` (the paper), ``position`` (windows agree) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
-        residual: The generator corrects the input closest to its output instead of making
-            the output anew; not the paper's.
+        residual: The generator corrects the input that is close to its output, where one is
+            (texture, shape_normals), instead of making the output anew; not the paper's.
         discriminator_channels: Of its first layer.
         discriminator_layers: Stride-2 convolutions.
         discriminator_scales: Image scales.
@@ -67,8 +67,8 @@ class Translator(pl.LightningModule):
     output: ClassVar[str]
     """The kind of map that is made."""
 
-    residual_base: ClassVar[str]
-    """The input word that is closest to the output."""
+    residual_base: ClassVar[str | None]
+    """The input word that is close to the output, if one is."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Translator(pl.LightningModule):
         downsamples: int = 4,
         blocks: int = 9,
         local_blocks: int = 3,
-        norm: Literal["instance", "none"] = "instance",
+        norm: Literal["instance", "position", "none"] = "instance",
         upsampling: Literal["transposed", "resize"] = "transposed",
         residual: bool = False,
         discriminator_channels: int = 64,
@@ -108,7 +108,9 @@ class Translator(pl.LightningModule):
         self.licence = licence
         channels = input_channels(inputs)
         made = KINDS[self.output].channels
-        base = residual_channels(inputs, self.residual_base, made) if residual else None
+        base = None
+        if residual and self.residual_base is not None:
+            base = residual_channels(inputs, self.residual_base, made)
         self.generator_name = generator
         if generator == "local":
             self.generator: LocalGenerator | GlobalGenerator = LocalGenerator(
@@ -224,7 +226,7 @@ class Translator(pl.LightningModule):
 
     def _step(self, optimizer: Any, loss: Tensor, losses: Maps, keys: list[str]) -> None:
         if not torch.isfinite(loss):
-            values = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+            values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
             raise FailureError(
                 f"a loss that is not finite: {values}; samples {', '.join(keys)}",
                 "finite losses",

@@ -10,4 +10,4 @@ class SpecularAlbedo(Translator):
     """
 
     output = "specular_albedo"
-    residual_base = "diffuse_albedo"
+    residual_base = None  # pale lips and dark skin: neither tone nor contrast carries over

@@ -1,7 +1,6 @@
 """One subject through its translators, in order, each stitched over the whole map."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,20 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from realface.errors import InputError
+from realface.errors import FailureError, InputError
 from realface.geometry.placement import PlacedShape, Placement, place
-from realface.maps.files import disk_failure, partial_path
+from realface.maps.files import disk_failure
 from realface.maps.io import Compression, MapFile, open_writer
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.maps.record import (
-    FILE_NAME,
-    MapRecord,
-    SubjectRecord,
-    default_record,
-    read_record,
-    write_record,
-)
+from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
+from realface.pipeline.results import check_output, read_done, write_done, write_subject
 from realface.tiling.engine import Source, Stitched, stitch
 from realface.tiling.pad import cropped, padded
 from realface.tiling.plan import Plan
@@ -37,8 +30,8 @@ Format = Literal["tif", "png", "exr"]
 Progress = Callable[[str, int, int], None]
 """Called with the map's kind, the windows done and their total."""
 
-DONE_NAME = "infer.json"
-"""What was made from what: the same command goes on from here."""
+BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (16, 32)}
+"""What each format can hold, per channel."""
 
 _SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
 
@@ -117,26 +110,20 @@ class Job:
         return files
 
     def _stage(self, translator: TrainedTranslator, window: int, overlap: int, batch: int) -> Stage:
-        descriptor = translator.descriptor
         mask = ("mask",) if "mask" in self._files else ()
         kinds = (*mask, *translator.kinds)
-        multiple = descriptor.multiple_of
-        size = _padded_size(self.size, multiple) if self.pad else self.size
-        channels = (
-            sum(KINDS[kind].channels for kind in kinds),
-            KINDS[descriptor.translator].channels,
-        )
         try:
-            laid = plan_windows(
-                size,
+            laid = lay_windows(
+                self.size,
+                translator,
+                kinds,
                 window=window,
                 overlap=overlap,
-                multiple_of=multiple,
                 batch=batch,
-                channels=channels,
+                pad=self.pad,
             )
         except InputError as error:
-            given = f"{self.subject.folder}: {error.given}, for {translator.source}"
+            given = f"{self.subject.folder}: {error.given}"
             raise InputError(given, error.expected, error.remedy) from error
         return Stage(translator, laid, kinds)
 
@@ -197,39 +184,48 @@ class Job:
             By map, how its windows agreed; without the maps that were kept.
 
         Raises:
-            InputError: If the output folder is the subject's own.
-            FailureError: If the disk refuses, or a network returns NaN.
+            InputError: If the output folder holds maps that this job did not make, or the format
+                cannot hold so many bits.
+            FailureError: If the disk refuses, memory runs out, or a network returns NaN.
         """
-        if output.resolve() == self.subject.folder.resolve():
+        if bits not in BITS[form]:
+            held = " or ".join(map(str, BITS[form]))
             raise InputError(
-                f"--output {output}, the subject's own folder",
-                "another folder",
-                "name a new folder: captured maps are never written over",
+                f"{form} at {bits} bits",
+                f"{held} bits per channel for {form}",
+                f"choose {held}, or another format",
             )
+        check_output(output, self.subject.folder)
         results: dict[str, Stitched] = {}
         try:
             output.mkdir(parents=True, exist_ok=True)
-            done = _read_done(output)
+            done = read_done(output)
             made: dict[str, Path] = {}
             for stage in self.stages:
                 path = output / f"{stage.kind}.{form}"
                 record = self._record(stage.kind, path.name, bits)
-                mark = self._fingerprint(stage, record)
+                mark = self._fingerprint(stage, record, compression)
                 if done.get(stage.kind) == mark and path.is_file():
                     log.info("%s is there already, made by the same job", path)
                 else:
                     # First forgotten, so that a broken run leaves no claim on an old file.
                     done.pop(stage.kind, None)
-                    _write_done(output, done)
+                    write_done(output, self.subject.folder, done)
                     results[stage.kind] = self._stitch(
                         stage, path, record, made, device, compression, progress
                     )
-                    _write_subject(output, self.subject.record, stage.kind, record)
-                    done[stage.kind] = mark
-                    _write_done(output, done)
+                write_subject(output, self.subject.record, stage.kind, record)
+                done[stage.kind] = mark
+                write_done(output, self.subject.folder, done)
                 made[stage.kind] = path
         except OSError as error:
             raise disk_failure(output, error) from error
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise FailureError(
+                f"out of memory on {device}: {str(error).splitlines()[0] if str(error) else error}",
+                "memory for a batch of windows",
+                "give a smaller --window or --batch, or another --device; finished maps are kept",
+            ) from error
         return results
 
     def _stitch(
@@ -278,7 +274,7 @@ class Job:
     def _record(self, kind: str, file: str, bits: int) -> MapRecord:
         return default_record(kind, file, *self.size, bits)
 
-    def _fingerprint(self, stage: Stage, record: MapRecord) -> str:
+    def _fingerprint(self, stage: Stage, record: MapRecord, compression: Compression) -> str:
         """Of everything that the map depends on; files by name, size and time."""
         files = [self._files[kind].path for kind in sorted(self._files)]
         upstream = [one.translator.source for one in self.stages[: self.stages.index(stage) + 1]]
@@ -286,8 +282,57 @@ class Job:
             (path.resolve().as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in (*files, *upstream)
         ]
-        text = repr((stamps, stage.plan, record, self.pad, self._placement))
+        text = repr((stamps, stage.plan, record, compression, self.pad, self._placement))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def lay_windows(
+    size: tuple[int, int],
+    translator: TrainedTranslator,
+    kinds: Sequence[str],
+    *,
+    window: int,
+    overlap: int,
+    batch: int,
+    pad: bool,
+) -> Plan:
+    """The windows of one translator over a map.
+
+    Args:
+        size: ``(height, width)`` of the map [px].
+        translator: Its stride and least size bind the windows.
+        kinds: The maps that it reads.
+        window: Largest side of a window [px].
+        overlap: Least overlap of neighbouring windows [px].
+        batch: Windows computed at once.
+        pad: Lay them over the map as padded to the network's stride.
+
+    Raises:
+        InputError: If the size does not fit the network, or the windows do not fit the map.
+    """
+    descriptor = translator.descriptor
+    multiple = descriptor.multiple_of
+    channels = sum(KINDS[kind].channels for kind in kinds)
+    try:
+        laid = plan_windows(
+            _padded_size(size, multiple) if pad else size,
+            window=window,
+            overlap=overlap,
+            multiple_of=multiple,
+            batch=batch,
+            channels=(channels, KINDS[descriptor.translator].channels),
+        )
+    except InputError as error:
+        given = f"{error.given}, for {translator.source}"
+        raise InputError(given, error.expected, error.remedy) from error
+    if min(laid.window) < translator.minimum_size:
+        raise InputError(
+            f"windows of {laid.window[0]}x{laid.window[1]} on a map of {size[0]}x{size[1]} "
+            f"(height x width), for {translator.source}",
+            f"at least {translator.minimum_size} px a side, which this network needs",
+            "give a larger --window, or a larger map",
+        )
+    return laid
 
 
 def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:
@@ -306,30 +351,3 @@ def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, 
 def _padded_size(size: tuple[int, int], multiple_of: int) -> tuple[int, int]:
     height, width = (-(-side // multiple_of) * multiple_of for side in size)
     return height, width
-
-
-def _read_done(output: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads((output / DONE_NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _write_done(output: Path, done: Mapping[str, str]) -> None:
-    partial = partial_path(output / DONE_NAME)
-    partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    partial.replace(output / DONE_NAME)
-
-
-def _write_subject(output: Path, source: SubjectRecord, kind: str, record: MapRecord) -> None:
-    there = read_record(output) if (output / FILE_NAME).exists() else SubjectRecord()
-    kept = {name: one for name, one in there.maps.items() if (output / one.file).is_file()}
-    fresh = SubjectRecord(
-        maps=kept,
-        millimetres_per_unit=source.millimetres_per_unit,
-        source=source.source,
-        licence=source.licence,
-        expires=source.expires,
-        seed=source.seed,
-    )
-    write_record(output, fresh.with_map(kind, record))

@@ -1,0 +1,59 @@
+"""Do window borders show? The stitched maps against the same maps made in one piece.
+
+    python benchmarks/seams.py --input SUBJECT --checkpoint CKPT ... --window 512 --overlap 128
+
+For each map: the mean step across the window borders over the whole-image result's step on the
+same lines (1.00: no border shows), and beside it how far overlapping windows disagreed, since a
+ratio of 1 can hide a smeared tone. The whole image is the peer: it must fit into memory. Exits
+with 1 where a ratio is above ``--limit``.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from realface.maps.subject import Subject
+from realface.pipeline import Job
+from realface.tiling.seams import seam_ratio
+from realface.weights import load_checkpoint
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True)
+    parser.add_argument("--window", type=int, default=1536)
+    parser.add_argument("--overlap", type=int, default=384)
+    parser.add_argument("--limit", type=float, default=1.05)
+    given = parser.parse_args()
+    subject = Subject(given.input)
+    loaded = [load_checkpoint(path) for path in given.checkpoint]
+    translators = {one.descriptor.translator: one for one in loaded}
+    tiled = Job(subject, translators, window=given.window, overlap=given.overlap)
+    whole = Job(subject, translators, window=max(subject.size()), overlap=0)
+    with tempfile.TemporaryDirectory() as folder:
+        results = tiled.run(Path(folder) / "tiled")
+        whole.run(Path(folder) / "whole")
+        return report(tiled, results, Path(folder), given.limit)
+
+
+def report(tiled, results, folder: Path, limit: float) -> int:
+    print(tiled.stages[0].plan)
+    print(f"\n{'map':18} {'step ratio':>10} {'mean disagreement':>18} {'mean error':>11}")
+    worst = 0.0
+    for stage in tiled.stages:
+        made, reference = (
+            Subject(folder / name).open(stage.kind).whole() for name in ("tiled", "whole")
+        )
+        ratio = seam_ratio(made, reference, stage.plan)
+        worst = max(worst, ratio)
+        error = (made - reference).abs().mean()
+        disagreement = results[stage.kind].disagreement[stage.kind].mean
+        print(f"{stage.kind:18} {ratio:10.4f} {disagreement:18.5f} {error:11.5f}")
+    print(f"\nlargest step ratio {worst:.4f}, at most {limit}")
+    return int(worst > limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

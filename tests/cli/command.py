@@ -1,0 +1,15 @@
+"""Commands run in this process."""
+
+import pytest
+
+from realface.cli.main import main
+
+PARTS = ("given:", "expected:", "what to do:")
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``realface ...``."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return caught.value.code, out, err

@@ -1,0 +1,261 @@
+"""`infer.py` as a user runs it, with tiny networks."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from realface.maps.encoding import linear_to_srgb
+from realface.maps.files import write_image
+from realface.maps.kinds import REFLECTANCE
+from realface.maps.record import read_record
+from realface.maps.subject import Subject
+from tests.cli.command import PARTS, run
+from tests.faces import write_face
+from tests.trained import save_checkpoint, translator, write_weights
+
+
+@pytest.fixture
+def face(tmp_path):
+    return write_face(tmp_path / "face")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return write_weights(tmp_path / "weights")
+
+
+def refused(capsys, arguments, words, code=2):
+    got, _, err = run(capsys, "infer", *arguments)
+    assert got == code, err
+    for word in (*PARTS, *words):
+        assert word in err
+
+
+def test_maps_record_and_sheet(tmp_path, capsys, face, weights):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    code, out, err = run(capsys, "infer", *flags, "--device", "cpu")
+    assert code == 0, err
+    for kind in REFLECTANCE:
+        assert f"{kind}: overlapping windows differ" in out
+        assert kind in err  # a bar for each map
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(f"{kind}.tif" for kind in REFLECTANCE),
+        "subject.json",
+        "infer.json",
+        "contact_sheet.png",
+    }
+    code, out, err = run(capsys, "infer", *flags, "--device", "cpu")
+    assert code == 0
+    assert err.count("is there already") == 4
+
+
+def test_settings_may_come_from_a_config(tmp_path, capsys, weights):
+    face = write_face(tmp_path / "face", 62, 93)
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"pad: true\nformat: png\nbits: 8\nweights: {weights}\nwindow: 64\n"
+                      "overlap: 32\ndevice: cpu\n")  # fmt: skip
+    flags = ["--config", config, "--input", face, "--output", tmp_path / "out"]
+    code, _, err = run(capsys, "infer", *flags)
+    assert code == 0, err
+    assert Subject(tmp_path / "out").size() == (62, 93)
+    assert {record.bits for record in read_record(tmp_path / "out").maps.values()} == {8}
+
+
+def test_checkpoint_overrides_its_own_translator(tmp_path, capsys, face, weights):
+    mine = save_checkpoint(translator("specular_albedo", seed=5), tmp_path / "mine.ckpt")
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights, "--dry-run"]
+    code, out, _ = run(capsys, "infer", *flags, "--checkpoint", mine)
+    assert code == 0
+    assert f"specular_albedo from mask, diffuse_albedo, by {mine}" in out
+    assert f"by {weights / 'diffuse_albedo.safetensors'}" in out
+
+
+def test_checkpoints_after_one_flag_or_several(tmp_path, capsys, face):
+    paths = [save_checkpoint(translator(k), tmp_path / f"{k}.ckpt") for k in REFLECTANCE[:2]]
+    flags = ["--input", face, "--output", tmp_path / "out", "--dry-run"]
+    once = run(capsys, "infer", *flags, "--checkpoint", *paths)
+    twice = run(capsys, "infer", *flags, "--checkpoint", paths[0], "--checkpoint", paths[1])
+    assert once == twice
+    assert once[0] == 0
+    assert all(kind in once[1] for kind in REFLECTANCE[:2])
+
+
+def test_dry_run_writes_nothing(tmp_path, capsys, face, weights):
+    before = sorted(tmp_path.rglob("*"))
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights, "--dry-run"]
+    code, out, _ = run(capsys, "infer", *flags)
+    assert code == 0
+    assert "1 (1 rows x 1 columns)" in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_checkpoints_of_one_translator(tmp_path, capsys, face):
+    paths = [save_checkpoint(translator("diffuse_albedo"), tmp_path / n) for n in ("a", "b")]
+    flags = ["--input", face, "--output", tmp_path / "out", "--checkpoint", *paths]
+    refused(capsys, flags, ["both of diffuse_albedo"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ([], "neither --checkpoint nor --weights"),
+        (["--checkpoint", "none.ckpt"], "none.ckpt"),
+        (["--weights", "nowhere"], "nowhere"),
+    ],
+)
+def test_no_translators(tmp_path, capsys, face, flags, word):
+    refused(capsys, ["--input", face, "--output", tmp_path / "out", *flags], [word])
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "abacus", "meta:x"])
+def test_device_that_is_not_there(tmp_path, capsys, face, weights, device):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, [*flags, "--device", device], [device, "--device cpu"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu(tmp_path, capsys, face, weights):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, [*flags, "--device", "cuda"], ["--device cuda", "--device cpu"])
+
+
+def test_input_that_is_not_there(tmp_path, capsys, weights):
+    flags = ["--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, ["--input", tmp_path / "none", *flags], ["does not exist"])
+    (tmp_path / "empty").mkdir()
+    refused(capsys, ["--input", tmp_path / "empty", *flags], ["without a single map"])
+
+
+def test_format_that_cannot_hold_the_bits(tmp_path, capsys, face, weights):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, [*flags, "--format", "tif", "--bits", "32"], ["tif at 32 bits"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"maps": 3}', '{"colour": 1}', "null"])
+def test_unreadable_subject_json(tmp_path, capsys, face, weights, text):
+    (face / "subject.json").write_text(text)
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, flags, ["subject.json"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_in_the_subjects_own_folder(tmp_path, capsys, face, weights):
+    before = {path.name: path.read_bytes() for path in face.iterdir()}
+    flags = ["--input", face, "--output", face, "--weights", weights]
+    refused(capsys, flags, ["own folder"])
+    assert {path.name: path.read_bytes() for path in face.iterdir()} == before
+
+
+# A texture and its mesh.
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A grid of 9 x 13 vertices with UVs over the closed-form bump, and its texture."""
+    rows, columns, lines = 9, 13, []
+    for i in range(rows):
+        for j in range(columns):
+            u, v = j / (columns - 1), i / (rows - 1)
+            x, y = 150 * u - 75, 110 * v - 55
+            lines += [f"v {x} {y} {40 - (x / 12) ** 2 - (y / 10) ** 2}", f"vt {u} {v}"]
+    for i in range(rows - 1):
+        for j in range(columns - 1):
+            a = i * columns + j + 1
+            b, c, d = a + 1, a + columns + 1, a + columns
+            lines += [f"f {a}/{a} {b}/{b} {c}/{c}", f"f {a}/{a} {c}/{c} {d}/{d}"]
+    mesh, texture = tmp_path / "scan.obj", tmp_path / "scan.png"
+    mesh.write_text("\n".join(lines) + "\n")
+    write_texture(texture, 64, 96)
+    return mesh, texture
+
+
+def write_texture(path, height, width):
+    values = linear_to_srgb(torch.linspace(0.2, 0.6, height * width * 3))
+    pixels = (values.view(height, width, 3) * 65535).numpy().astype(np.uint16)
+    write_image(path, pixels)
+
+
+def test_texture_without_its_mesh(tmp_path, capsys, scan, weights):
+    flags = ["--input", scan[1], "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, flags, ["without a mesh", "--mesh"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_texture_with_mesh_and_mask(tmp_path, capsys, scan, weights):
+    mesh, texture = scan
+    mask = tmp_path / "valid.png"
+    pixels = np.zeros((64, 96, 1), np.uint8)
+    pixels[8:-8, 8:-8] = 255
+    write_image(mask, pixels)
+    flags = ["--input", texture, "--mesh", mesh, "--mask", mask, "--weights", weights]
+    code, out, err = run(capsys, "infer", *flags, "--output", tmp_path / "out", "--dry-run")
+    assert code == 0, err
+    assert "64x96" in out
+    assert not (tmp_path / "out").exists()
+    code, _, err = run(capsys, "infer", *flags, "--output", tmp_path / "out")
+    assert code == 0, err
+    made = Subject(tmp_path / "out")
+    assert set(REFLECTANCE) <= made.record.maps.keys()
+    outside = torch.from_numpy(pixels[..., 0] == 0)
+    assert made.open("diffuse_albedo").whole()[:, outside].max() == 0
+    # The same command goes on from there: nothing is baked or stitched again.
+    code, _, err = run(capsys, "infer", *flags, "--output", tmp_path / "out")
+    assert code == 0
+    assert err.count("is there already") == 4
+    # A changed texture is a changed job.
+    write_image(texture, np.full((64, 96, 3), 30000, np.uint16))
+    code, _, err = run(capsys, "infer", *flags, "--output", tmp_path / "out")
+    assert code == 0
+    assert "is there already" not in err
+
+
+def test_texture_of_a_size_that_does_not_fit_is_refused_before_the_bake(
+    tmp_path, capsys, scan, weights
+):
+    mesh, texture = scan
+    write_texture(texture, 62, 93)
+    flags = ["--input", texture, "--mesh", mesh, "--output", tmp_path / "out"]
+    refused(capsys, [*flags, "--weights", weights], ["62x93", "multiples of 4", "--pad"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_texture_mesh_and_mask(tmp_path, capsys, scan, weights):
+    mesh, texture = scan
+    flags = ["--output", tmp_path / "out", "--weights", weights]
+    write_texture(tmp_path / "small.png", 32, 48)
+    refused(capsys, ["--input", texture, "--mesh", mesh, "--mask", tmp_path / "small.png", *flags],
+            ["small.png", "64x96"])  # fmt: skip
+    (tmp_path / "bad.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    refused(capsys, ["--input", texture, "--mesh", tmp_path / "bad.obj", *flags], ["UV"])
+    refused(capsys, ["--input", texture, "--mesh", tmp_path / "none.obj", *flags], ["none.obj"])
+    texture.write_bytes(texture.read_bytes()[:-2000])
+    refused(capsys, ["--input", texture, "--mesh", mesh, *flags], ["scan.png"])
+    assert not list((tmp_path).glob("out/*"))
+
+
+def test_mesh_or_mask_with_a_subject_folder(tmp_path, capsys, scan, face, weights):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, [*flags, "--mesh", scan[0]], ["--mesh with the subject folder"])
+    refused(capsys, [*flags, "--mask", scan[1]], ["--mask with the subject folder"])
+
+
+def test_weights_export(tmp_path, capsys):
+    path = save_checkpoint(translator("specular_albedo"), tmp_path / "last.ckpt")
+    code, out, _ = run(capsys, "weights", "export", path, tmp_path / "weights")
+    assert code == 0
+    assert out.strip().endswith("specular_albedo.safetensors")
+    about = json.loads((tmp_path / "weights" / "specular_albedo.json").read_text())
+    assert about["multiple_of"] == 4
+    code, _, err = run(capsys, "weights", "export", tmp_path / "none", tmp_path / "weights")
+    assert code == 2
+    for part in PARTS:
+        assert part in err
+    (tmp_path / "file").write_text("")
+    code, _, err = run(capsys, "weights", "export", path, tmp_path / "file")
+    assert code == 1
+    assert "given:" in err

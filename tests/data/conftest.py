@@ -1,0 +1,79 @@
+"""Subjects, shards and patches on disk, small and in closed form."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from realface.data.pack import pack
+from realface.data.shards import all_samples, read_index, shard_urls
+from realface.maps.encoding import unit
+from realface.maps.files import write_image
+from realface.maps.io import encode
+from realface.maps.kinds import KINDS
+from realface.maps.record import SubjectRecord, default_record
+from realface.maps.subject import save_map
+from tests.faces import face_maps, write_face
+
+settings.register_profile("realface", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("realface")
+
+
+@pytest.fixture
+def subject_folder(tmp_path) -> Path:
+    return write_face(tmp_path / "subject", 96, 144)
+
+
+def write_subject(folder: Path, maps: dict[str, Tensor], **about) -> Path:
+    """A subject folder of these maps."""
+    record = SubjectRecord(millimetres_per_unit=1.0, source="tests", **about)
+    for kind, values in maps.items():
+        save_map(folder, kind, values, about=record)
+        record = None
+    return folder
+
+
+@pytest.fixture(scope="session")
+def subjects(tmp_path_factory) -> Path:
+    """Four faces of 48 x 64, each with its own pattern."""
+    folder = tmp_path_factory.mktemp("subjects")
+    for number in range(4):
+        write_subject(folder / f"face-{number}", face_maps(48, 64, phase=float(number)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(subjects, tmp_path_factory) -> Path:
+    """The four faces packed: 24-pixel patches, five a shard."""
+    out = tmp_path_factory.mktemp("packed") / "shards"
+    pack(subjects, out, patch=24, stride=12, minimum_valid=0.3, samples_per_shard=5)
+    return out
+
+
+def samples_of(folder: Path, split: str) -> list[dict]:
+    """Undecoded samples of a split, in order."""
+    return list(all_samples(shard_urls(folder, read_index(folder), split)))
+
+
+def abouts_of(folder: Path, split: str) -> list[dict]:
+    return [json.loads(sample["json"]) for sample in samples_of(folder, split)]
+
+
+def write_patches(folder: Path, kinds: dict[str, str], count: int = 5, size: int = 20) -> Path:
+    """Patches as RealFaceDB is lent: ``kinds`` gives each kind's pattern with ``{key}``."""
+    for number in range(count):
+        generator = torch.Generator().manual_seed(number)
+        for kind, pattern in kinds.items():
+            values = torch.rand(KINDS[kind].channels, size, size, generator=generator)
+            if KINDS[kind].encoding == "unit_vector":
+                values = unit(values - torch.tensor((0.5, 0.5, -1.0)).view(3, 1, 1))
+            record = default_record(kind, "patch.png", size, size, 8)
+            path = folder / pattern.format(key=f"{number:04d}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(
+                path, encode(values, KINDS[kind], record, torch.zeros(1).byte().numpy().dtype)
+            )
+    return folder

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from realface.data.pack import pack
+from realface.data.patch_folder import PatchFolder, read_layout
+from realface.data.samples import read_patch
+from realface.data.verify import verify
+from realface.errors import InputError
+from tests.data.conftest import samples_of, write_patches
+
+DEFAULT = {
+    kind: f"{kind}/{{key}}.png"
+    for kind in ("diffuse_albedo", "specular_albedo", "specular_normals", "shape")
+}
+LENT = {
+    "diffuse_albedo": "DiffAlbedo/{key}_da.png",
+    "specular_albedo": "SpecAlbedo/{key}_sa.png",
+    "diffuse_normals": "normals/diff/{key}.png",
+}
+
+
+def layout_of(folder, patterns):
+    path = folder / "layout.yaml"
+    path.write_text("".join(f"{kind}: {pattern!r}\n" for kind, pattern in patterns.items()))
+    return path
+
+
+def test_default_layout(tmp_path, caplog):
+    source = write_patches(tmp_path / "in", DEFAULT)
+    packed = pack(source, tmp_path / "out", val_fraction=0.4)
+    assert (packed.train, packed.val) == (3, 2)
+    assert verify(tmp_path / "out") == []
+    assert "90 millimetres per unit" in caplog.text
+    assert "no subjects are known" in caplog.text
+    patches = [
+        read_patch(s) for split in ("train", "val") for s in samples_of(tmp_path / "out", split)
+    ]
+    assert sorted(patch.key for patch in patches) == [f"{number:06d}" for number in range(5)]
+    lent = PatchFolder(source, None, None)
+    for patch in patches:
+        truth = lent.read(int(patch.key))
+        assert patch.subject is None
+        assert set(patch.maps) == {*DEFAULT, "shape_normals"}
+        for kind, values in truth.maps.items():
+            level = 2 * 180 / 65535 if kind == "shape" else 1.1 / 255
+            assert (patch.maps[kind] - values).abs().max() <= level, kind
+        assert truth.maps["shape"].abs().max() <= 90 * 1.01
+
+
+def test_scale_of_shape(tmp_path, caplog):
+    source = write_patches(tmp_path / "in", DEFAULT, count=2)
+    one, two = (PatchFolder(source, None, scale).read(0).maps["shape"] for scale in (1.0, 2.0))
+    torch.testing.assert_close(2 * one, two)
+    assert "millimetres per unit" not in caplog.text
+
+
+def test_a_layout_file(tmp_path):
+    source = write_patches(tmp_path / "in", LENT)
+    layout = layout_of(tmp_path, LENT)
+    assert read_layout(layout) == LENT
+    pack(source, tmp_path / "out", layout=layout)
+    assert verify(tmp_path / "out") == []
+    with pytest.raises(InputError, match="give a --layout file"):
+        pack(source, tmp_path / "other")
+
+
+def test_unpaired_patches_are_refused_by_key(tmp_path):
+    source = write_patches(tmp_path / "in", DEFAULT)
+    (source / "specular_normals" / "0003.png").unlink()
+    (source / "shape" / "extra.png").write_bytes((source / "shape" / "0000.png").read_bytes())
+    with pytest.raises(InputError) as caught:
+        pack(source, tmp_path / "out")
+    assert "specular_normals lacks 2: 0003, extra" in caught.value.given
+    assert "diffuse_albedo lacks 1: extra" in caught.value.given
+
+
+def test_one_patch_and_patches_of_two_sizes_are_refused(tmp_path):
+    with pytest.raises(InputError, match="one patch"):
+        pack(write_patches(tmp_path / "one", DEFAULT, count=1), tmp_path / "out")
+    source = write_patches(tmp_path / "in", DEFAULT)
+    write_patches(source, {"shape": DEFAULT["shape"]}, count=1, size=16)
+    with pytest.raises(InputError, match="patch 0000 with maps of sizes"):
+        pack(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "- a", "albedo: a/{key}.png", "shape: a/b.png", "shape: '{key}/{key}.png'", "shape: 3",
+     "shape: [", "{"],
+)  # fmt: skip
+def test_layouts_that_are_none(tmp_path, text):
+    (tmp_path / "layout.yaml").write_text(text)
+    with pytest.raises(InputError, match="layout"):
+        read_layout(tmp_path / "layout.yaml")
+
+
+def test_a_missing_layout(tmp_path):
+    with pytest.raises(InputError, match="layout"):
+        read_layout(tmp_path / "layout.yaml")

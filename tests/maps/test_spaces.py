@@ -1,0 +1,105 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realface.maps.encoding import unit
+from realface.maps.spaces import (
+    bitangents,
+    flip_green,
+    mirror_vectors,
+    object_to_offset,
+    object_to_tangent,
+    offset_to_object,
+    tangent_to_object,
+)
+
+seeds = st.integers(0, 2**31)
+
+
+def frame(generator):
+    """Random orthonormal frames: tangents, normals, handedness."""
+    normals, other = (
+        unit(torch.randn(3, 6, 5, dtype=torch.float64, generator=generator)) for _ in range(2)
+    )
+    tangents = unit(torch.linalg.cross(other, normals, dim=0))
+    signs = torch.randint(2, (1, 6, 5), generator=generator).double() * 2 - 1
+    return tangents, normals, signs
+
+
+@given(seeds)
+def test_tangent_and_object_space_are_inverse(seed):
+    generator = torch.Generator().manual_seed(seed)
+    axes = frame(generator)
+    vectors = unit(torch.randn(3, 6, 5, dtype=torch.float64, generator=generator))
+    there = tangent_to_object(vectors, *axes)
+    torch.testing.assert_close(object_to_tangent(there, *axes), vectors)
+    there = object_to_tangent(vectors, *axes)
+    torch.testing.assert_close(tangent_to_object(there, *axes), vectors)
+
+
+@given(seeds)
+def test_the_axes_of_the_frame(seed):
+    tangents, normals, signs = axes = frame(torch.Generator().manual_seed(seed))
+    for vector, expected in (
+        ((0, 0, 1), normals),
+        ((1, 0, 0), tangents),
+        ((0, 1, 0), bitangents(*axes)),
+    ):
+        flat = torch.tensor(vector).double().view(3, 1, 1).expand(3, 6, 5)
+        torch.testing.assert_close(tangent_to_object(flat, *axes), expected)
+    determinant = (torch.linalg.cross(normals, tangents, dim=0) * bitangents(*axes)).sum(0)
+    torch.testing.assert_close(determinant, signs[0])
+
+
+def test_a_frontal_frame_changes_nothing():
+    tangents = torch.tensor((1.0, 0.0, 0.0)).view(3, 1, 1).expand(3, 4, 4)
+    normals = torch.tensor((0.0, 0.0, 1.0)).view(3, 1, 1).expand(3, 4, 4)
+    vectors = unit(torch.randn(3, 4, 4))
+    same = tangent_to_object(vectors, tangents, normals, torch.ones(1, 4, 4))
+    torch.testing.assert_close(same, vectors)
+
+
+@given(seeds)
+def test_offset_is_inverse_where_both_normals_face_the_viewer(seed):
+    generator = torch.Generator().manual_seed(seed)
+    normals = unit(torch.rand(3, 6, 5, dtype=torch.float64, generator=generator) + 0.2)
+    offset = 0.3 * torch.randn(3, 6, 5, dtype=torch.float64, generator=generator).clamp(-2, 2)
+    vectors = offset_to_object(offset, normals)
+    back = object_to_offset(vectors, normals)
+    torch.testing.assert_close(back[:2], offset[:2])
+    torch.testing.assert_close(offset_to_object(back, normals), vectors)
+
+
+def test_no_offset_is_the_base_normal():
+    normals = unit(torch.rand(3, 4, 4) + 0.1)
+    torch.testing.assert_close(offset_to_object(torch.zeros(3, 4, 4), normals), normals)
+
+
+def test_offset_is_not_a_tangent_frame():
+    """AvatarMe's form ignores z and rotates nothing."""
+    normals = torch.tensor((1.0, 0.0, 0.0)).view(3, 1, 1)
+    tilted = torch.tensor((0.0, 0.5, 123.0)).view(3, 1, 1)
+    expected = unit(torch.tensor((1.0, 0.5, 0.0)).view(3, 1, 1))
+    torch.testing.assert_close(offset_to_object(tilted, normals), expected)
+
+
+def test_flips_are_their_own_inverse_and_touch_one_component():
+    vectors = torch.randn(2, 3, 4, 5)
+    assert torch.equal(flip_green(flip_green(vectors)), vectors)
+    assert torch.equal(flip_green(vectors)[:, [0, 2]], vectors[:, [0, 2]])
+    assert torch.equal(mirror_vectors(mirror_vectors(vectors)), vectors)
+    assert torch.equal(mirror_vectors(vectors)[:, 1:], vectors[:, 1:].flip(-1))
+    assert torch.equal(mirror_vectors(vectors)[:, 0], -vectors[:, 0].flip(-1))
+
+
+def test_the_mirrored_surface_has_the_mirrored_normals():
+    """Normals by differences of mirrored positions are the mirrored normals."""
+    y, x = torch.meshgrid(torch.linspace(1, -1, 20), torch.linspace(-1, 1, 30), indexing="ij")
+    shape = torch.stack((x, y, torch.sin(2 * x + y)))
+
+    def normals(positions):
+        down, along = torch.gradient(positions, dim=(1, 2))
+        return unit(torch.linalg.cross(along, -down, dim=0))
+
+    torch.testing.assert_close(normals(mirror_vectors(shape)), mirror_vectors(normals(shape)))
+    assert (normals(shape)[2] > 0).all()

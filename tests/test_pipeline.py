@@ -1,0 +1,392 @@
+"""One subject through its translators: the right maps, and nothing half-made."""
+
+import errno
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from realface.errors import FailureError, InputError
+from realface.maps.encoding import unit
+from realface.maps.files import write_image
+from realface.maps.kinds import KINDS
+from realface.maps.record import read_record, write_record
+from realface.maps.subject import Subject, save_map
+from realface.pipeline import Job
+from tests.faces import face_maps, write_face
+from tests.trained import INPUTS, save_checkpoint, translator
+
+LEVEL = 1.01 / 65535  # of 16 bits, for albedo; a unit vector's component spans two
+
+
+def translators(kinds=tuple(INPUTS), *, folder, **about):
+    made = {}
+    for kind in kinds:
+        one = translator(kind, **about)
+        one.source = save_checkpoint(one, folder / f"{kind}.ckpt")
+        made[kind] = one
+    return made
+
+
+@pytest.fixture
+def face(tmp_path):
+    return write_face(tmp_path / "face")
+
+
+def read(folder, kind):
+    return Subject(folder).open(kind).whole()
+
+
+def whole_map(one, subject, **changed):
+    """The translator on the whole map at once, blank outside the mask."""
+    maps = {kind: subject.open(kind).whole()[None] for kind in (*one.kinds, "mask")}
+    if "shape" in maps:
+        centre = maps["shape"][0][:, maps["mask"][0, 0] > 0.5].median(dim=1).values
+        maps["shape"] = maps["shape"] - centre.view(1, 3, 1, 1)
+    maps.update(changed)
+    kind = one.descriptor.translator
+    return torch.where(maps["mask"] > 0.5, one(maps)[kind], torch.zeros(1))[0]
+
+
+def test_one_window_is_the_translator_on_the_whole_map(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out")
+    albedo = read(tmp_path / "out", "diffuse_albedo")
+    expected = whole_map(trained["diffuse_albedo"], Subject(face)).clamp(0, 1)
+    torch.testing.assert_close(albedo, expected, atol=LEVEL, rtol=0)
+    # The others read the predicted albedo as it was written, not the captured one.
+    gloss = whole_map(trained["specular_albedo"], Subject(face), diffuse_albedo=albedo[None])
+    torch.testing.assert_close(
+        read(tmp_path / "out", "specular_albedo"), gloss.clamp(0, 1), atol=LEVEL, rtol=0
+    )
+    inside = read(face, "mask").expand(3, -1, -1) > 0.5
+    for kind in ("diffuse_normals", "specular_normals"):
+        normals = whole_map(trained[kind], Subject(face), diffuse_albedo=albedo[None])
+        torch.testing.assert_close(
+            read(tmp_path / "out", kind)[inside], normals[inside], atol=4 * LEVEL, rtol=0
+        )
+
+
+def test_captured_map_is_read_where_its_translator_is_not_in_the_job(tmp_path, face):
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out")
+    expected = whole_map(trained["specular_albedo"], Subject(face)).clamp(0, 1)
+    torch.testing.assert_close(
+        read(tmp_path / "out", "specular_albedo"), expected, atol=LEVEL, rtol=0
+    )
+    assert list(read_record(tmp_path / "out").maps) == ["specular_albedo"]
+
+
+def test_many_windows_agree_with_one_away_from_their_edges(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    results = Job(Subject(face), trained, window=48, overlap=24).run(tmp_path / "many")
+    Job(Subject(face), trained).run(tmp_path / "one")
+    assert results["diffuse_albedo"].windows > 1
+    for kind in INPUTS:
+        difference = (read(tmp_path / "many", kind) - read(tmp_path / "one", kind)).abs()
+        assert difference.mean() < 0.05, kind
+
+
+def test_outside_the_mask_albedo_is_black_and_normals_face_the_viewer(tmp_path, face):
+    Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
+    outside = read(face, "mask")[0] < 0.5
+    for kind in INPUTS:
+        values = read(tmp_path / "out", kind)[:, outside]
+        blank = (0.0, 0.0, 1.0) if KINDS[kind].is_vector else (0.0,) * KINDS[kind].channels
+        expected = torch.tensor(blank)[:, None].expand_as(values)
+        torch.testing.assert_close(values, expected, atol=2e-5, rtol=0)
+
+
+def test_what_lies_outside_the_mask_in_the_input_does_not_matter(tmp_path, face):
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out")
+    texture = read(face, "texture")
+    save_map(face, "texture", torch.where(read(face, "mask") > 0.5, texture, 1.0))
+    Job(Subject(face), trained).run(tmp_path / "wild")
+    assert torch.equal(
+        read(tmp_path / "out", "diffuse_albedo"), read(tmp_path / "wild", "diffuse_albedo")
+    )
+
+
+def test_record_names_what_was_made_and_carries_the_licence(tmp_path, face):
+    Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
+    record = read_record(tmp_path / "out")
+    assert tuple(record.maps) == tuple(INPUTS)
+    assert (record.licence, record.source, record.millimetres_per_unit) == ("CC0-1.0", "tests", 1)
+    with tifffile.TiffFile(tmp_path / "out" / "diffuse_albedo.tif") as file:
+        assert file.pages[0].is_tiled
+        assert file.pages[0].dtype == np.uint16
+
+
+@pytest.mark.parametrize(
+    ("form", "bits", "tolerance"),
+    [("tif", 8, 1 / 255), ("png", 8, 1 / 255), ("png", 16, LEVEL), ("exr", 16, 1e-3),
+     ("exr", 32, 1e-6)],
+)  # fmt: skip
+def test_every_format_holds_the_same_map(tmp_path, face, form, bits, tolerance):
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out", form=form, bits=bits)
+    expected = whole_map(trained["diffuse_albedo"], Subject(face))
+    if form != "exr":  # floats keep a network's overshoot
+        expected = expected.clamp(0, 1)
+    torch.testing.assert_close(
+        read(tmp_path / "out", "diffuse_albedo"), expected, atol=tolerance, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(("form", "bits"), [("tif", 32), ("png", 12), ("exr", 8)])
+def test_format_that_cannot_hold_the_bits_is_refused_before_any_output(tmp_path, face, form, bits):
+    job = Job(Subject(face), translators(["specular_albedo"], folder=tmp_path))
+    with pytest.raises(InputError, match=f"{form} at {bits} bits"):
+        job.run(tmp_path / "out", form=form, bits=bits)
+    assert not (tmp_path / "out").exists()
+
+
+# Bad subjects: refused when the job is made, so before any output.
+
+
+def refused(face, tmp_path, words, **arguments):
+    with pytest.raises(InputError) as caught:
+        Job(Subject(face), translators(folder=tmp_path), **arguments)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["texture", "shape", "shape_normals"])
+def test_missing_map(tmp_path, kind):
+    face = write_face(tmp_path / "face", leave_out=(kind,))
+    refused(face, tmp_path, [f"without {kind}", "realface add"])
+
+
+def test_mask_of_another_size(tmp_path, face):
+    save_map(face, "mask", torch.ones(1, 32, 48), bits=8)
+    refused(face, tmp_path, ["mask is 32x48", "64x96", "--resample"])
+
+
+def test_empty_mask(tmp_path, face):
+    save_map(face, "mask", torch.zeros(1, 64, 96), bits=8)
+    refused(face, tmp_path, ["mask", "no texel"])
+
+
+def test_tangent_space_normals(tmp_path, face):
+    record = read_record(face)
+    normals = replace(record.maps["shape_normals"], space="tangent")
+    write_record(face, record.with_map("shape_normals", normals))
+    refused(face, tmp_path, ["tangent space", "realface add", "--space tangent"])
+
+
+def test_truncated_map(tmp_path, face):
+    path = face / "texture.tif"
+    path.write_bytes(path.read_bytes()[:-4000])
+    refused(face, tmp_path, ["texture.tif"])
+
+
+def test_nan_in_an_exr(tmp_path):
+    face = write_face(tmp_path / "face", leave_out=("texture",))
+    pixels = np.full((64, 96, 3), 0.5, np.float32)
+    pixels[7, 9, 1] = np.nan
+    write_image(face / "texture.exr", pixels)
+    refused(face, tmp_path, ["texture.exr", "NaN", "(y=7, x=9)"])
+
+
+def test_size_off_the_stride(tmp_path):
+    face = write_face(tmp_path / "face", 62, 93)
+    refused(face, tmp_path, ["62x93", "multiples of 4", "64x96", "--pad"])
+
+
+def test_padded_and_cropped_back(tmp_path):
+    face = write_face(tmp_path / "face", 62, 93)
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained, pad=True).run(tmp_path / "out")
+    for kind in INPUTS:
+        assert read(tmp_path / "out", kind).shape[-2:] == (62, 93)
+    # Away from the padded edges the result is that of the map as it is, cut to the stride.
+    cut = write_face(tmp_path / "cut", 62, 93)
+    for kind in Subject(cut).record.maps:
+        save_map(cut, kind, read(face, kind)[:, :60, :92], bits=Subject(cut).record.maps[kind].bits)
+    assert Subject(cut).size() == (60, 92)
+    Job(Subject(cut), trained).run(tmp_path / "cut-out")
+    reach = trained["diffuse_albedo"].descriptor.receptive_margin
+    inner = np.s_[:, : 60 - reach, : 92 - reach]
+    torch.testing.assert_close(
+        read(tmp_path / "out", "diffuse_albedo")[inner],
+        read(tmp_path / "cut-out", "diffuse_albedo")[inner],
+        atol=0.02,  # the median position of the shape differs a little
+        rtol=0,
+    )
+
+
+def test_map_smaller_than_the_network_takes(tmp_path):
+    face = write_face(tmp_path / "face", 4, 8)
+    refused(face, tmp_path, ["4x8", "at least 8 px"])
+    refused(face, tmp_path, ["4x8", "at least 8 px"], pad=True)
+
+
+def test_windows_smaller_than_the_network_takes(tmp_path, face):
+    refused(face, tmp_path, ["at least 8 px", "--window"], window=4, overlap=0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"window": 0}, {"window": -4}, {"overlap": -1}, {"batch": 0},
+                  {"window": 32, "overlap": 32}]
+)  # fmt: skip
+def test_numbers_out_of_range(tmp_path, face, arguments):
+    refused(face, tmp_path, [str(next(iter(arguments.values())))], **arguments)
+
+
+def test_texels_of_another_size_than_trained_at_are_told(tmp_path, face, caplog):
+    scale = 150 / 96  # mm per texel of the closed-form face, more on its slopes
+    with caplog.at_level(logging.WARNING, "realface"):
+        Job(Subject(face), translators(folder=tmp_path, millimetres_per_texel=scale))
+        assert "per texel" not in caplog.text
+        Job(Subject(face), translators(folder=tmp_path, millimetres_per_texel=scale / 10))
+    assert "diffuse_albedo was trained at 0.156 mm per texel" in caplog.text
+
+
+def test_the_job_prints_itself(tmp_path, face):
+    text = str(Job(Subject(face), translators(folder=tmp_path), window=48, overlap=16))
+    for word in ("diffuse_albedo from mask, texture, shape", "2 rows x 3 columns", ".ckpt"):
+        assert word in text
+
+
+# Output folders that are not ours.
+
+
+def test_the_subjects_own_folder_is_refused(tmp_path, face):
+    before = {path.name: path.read_bytes() for path in face.iterdir()}
+    job = Job(Subject(face), translators(folder=tmp_path))
+    with pytest.raises(InputError, match="own folder"):
+        job.run(face / ".." / "face")
+    assert {path.name: path.read_bytes() for path in face.iterdir()} == before
+
+
+def test_another_captured_subject_is_not_written_over(tmp_path, face):
+    other = write_face(tmp_path / "other")
+    with pytest.raises(InputError, match="infer did not make"):
+        Job(Subject(face), translators(folder=tmp_path)).run(other)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "diffuse_albedo.png").write_bytes(b"a scan")
+    with pytest.raises(InputError, match=r"diffuse_albedo\.png"):
+        Job(Subject(face), translators(folder=tmp_path)).run(bare)
+    assert (bare / "diffuse_albedo.png").read_bytes() == b"a scan"
+
+
+def test_results_of_two_subjects_are_not_mixed(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out")
+    other = Subject(write_face(tmp_path / "other"))
+    with pytest.raises(InputError, match="holds maps of"):
+        Job(other, trained).run(tmp_path / "out")
+
+
+def test_output_that_is_a_file_is_refused(tmp_path, face):
+    (tmp_path / "out").write_text("a letter")
+    with pytest.raises(InputError, match="which is a file"):
+        Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
+
+
+# Work that breaks off, and goes on.
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_nan_from_the_network_leaves_no_map(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    next(iter(trained["specular_albedo"].state().values())).fill_(torch.nan)
+    with pytest.raises(FailureError, match="specular_albedo holds NaN"):
+        Job(Subject(face), trained).run(tmp_path / "out")
+    assert names(tmp_path / "out") == {"diffuse_albedo.tif", "infer.json", "subject.json"}
+
+
+def test_full_disk_leaves_no_half_written_file(tmp_path, face, monkeypatch):
+    def full(path, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    with pytest.raises(FailureError, match="No space left") as caught:
+        Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
+    assert "free some space" in caught.value.remedy
+    assert names(tmp_path / "out") == {"infer.json"}
+
+
+def test_running_out_of_memory_is_told_with_the_way_out(tmp_path, face):
+    def hungry(maps):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore")
+
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    trained["diffuse_albedo"]._generator.forward = hungry
+    with pytest.raises(FailureError, match="smaller --window"):
+        Job(Subject(face), trained).run(tmp_path / "out")
+
+
+def test_same_job_goes_on_after_it_was_stopped(tmp_path, face):
+    trained = translators(folder=tmp_path)
+
+    def stop(kind, done, total):
+        if kind == "diffuse_normals":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(Subject(face), trained).run(tmp_path / "out", progress=stop)
+    finished = {"diffuse_albedo.tif", "specular_albedo.tif"}
+    assert names(tmp_path / "out") == {*finished, "infer.json", "subject.json"}
+    before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in finished}
+    results = Job(Subject(face), trained).run(tmp_path / "out")
+    assert set(results) == {"diffuse_normals", "specular_normals"}
+    assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in finished} == before
+    Job(Subject(face), trained).run(tmp_path / "straight")
+    for kind in INPUTS:
+        assert torch.equal(read(tmp_path / "out", kind), read(tmp_path / "straight", kind))
+
+
+def test_changed_checkpoint_makes_its_map_and_those_after_it_anew(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "out")
+    assert Job(Subject(face), trained).run(tmp_path / "out") == {}
+    trained |= translators(["diffuse_normals"], folder=tmp_path, seed=1)
+    results = Job(Subject(face), trained).run(tmp_path / "out")
+    assert set(results) == {"diffuse_normals", "specular_normals"}
+
+
+@pytest.mark.parametrize("change", ["map", "deleted", "format", "windows", "note"])
+def test_other_changes_make_the_map_anew(tmp_path, face, change):
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    out, arguments, form = tmp_path / "out", {}, "tif"
+    Job(Subject(face), trained).run(out)
+    if change == "map":
+        save_map(face, "texture", face_maps()["diffuse_albedo"] * 0.7)
+    elif change == "deleted":
+        (out / "diffuse_albedo.tif").unlink()
+    elif change == "format":
+        form = "png"
+    elif change == "windows":
+        arguments = {"window": 48, "overlap": 16}
+    elif change == "note":
+        about = json.loads((out / "infer.json").read_text())
+        (out / "infer.json").write_text(json.dumps({**about, "maps": [1]}))
+    assert set(Job(Subject(face), trained, **arguments).run(out, form=form)) == {"diffuse_albedo"}
+
+
+def test_progress_names_the_map(tmp_path, face):
+    seen = []
+    Job(Subject(face), translators(folder=tmp_path), window=48, overlap=16).run(
+        tmp_path / "out", progress=lambda *state: seen.append(state)
+    )
+    assert seen[0] == ("diffuse_albedo", 1, 6)
+    assert seen[-1] == ("specular_normals", 6, 6)
+    assert [kind for kind, done, total in seen if done == total] == list(INPUTS)
+
+
+def test_networks_own_normals_are_unit_length_in_the_file(tmp_path, face):
+    Job(Subject(face), translators(folder=tmp_path), window=48, overlap=24).run(tmp_path / "out")
+    stored = tifffile.imread(tmp_path / "out" / "specular_normals.tif").astype(np.float64)
+    vectors = torch.from_numpy(stored / 65535 * 2 - 1).permute(2, 0, 1)
+    torch.testing.assert_close(vectors, unit(vectors), atol=1e-4, rtol=0)

@@ -1,0 +1,69 @@
+"""Tiny translators with fresh weights, as checkpoints leave them."""
+
+from pathlib import Path
+
+import torch
+
+from realface.maps.kinds import KINDS
+from realface.networks.channels import input_channels, residual_channels
+from realface.networks.generator import GlobalGenerator
+from realface.weights import Descriptor, TrainedTranslator, export_weights
+
+INPUTS = {
+    "diffuse_albedo": ("texture", "depth"),
+    "specular_albedo": ("diffuse_albedo",),
+    "diffuse_normals": ("grey_albedo", "shape_normals"),
+    "specular_normals": ("grey_albedo", "shape_normals"),
+}
+BASE = {
+    "diffuse_albedo": "texture",
+    "specular_albedo": "diffuse_albedo",
+    "diffuse_normals": "shape_normals",
+    "specular_normals": "shape_normals",
+}
+
+
+def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
+    """A residual generator, multiples of 4 px, without a norm: windows may agree exactly."""
+    torch.manual_seed(seed)
+    inputs, made = INPUTS[kind], KINDS[kind].channels
+    generator = GlobalGenerator(
+        input_channels(inputs),
+        made,
+        base_channels=2,
+        downsamples=2,
+        blocks=1,
+        norm="none",
+        residual_channels=residual_channels(inputs, BASE[kind], made),
+    )
+    for parameter in generator.parameters():  # fresh heads are nearly zero: make them matter
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3 / parameter[0].numel() ** 0.5)
+    descriptor = Descriptor(
+        translator=kind,
+        inputs=inputs,
+        generator="global",
+        arguments=generator.arguments,
+        multiple_of=generator.multiple_of,
+        receptive_margin=generator.receptive_margin,
+        spatial_statistics=generator.spatial_statistics,
+        **about,
+    )
+    return TrainedTranslator(descriptor, generator, Path(f"{kind}.ckpt"))
+
+
+def save_checkpoint(one: TrainedTranslator, path: Path) -> Path:
+    """What of a training checkpoint is read again."""
+    from dataclasses import asdict
+
+    state = {f"generator.{name}": tensor for name, tensor in one.state().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"descriptor": asdict(one.descriptor), "state_dict": state}, path)
+    return path
+
+
+def write_weights(folder: Path, kinds=tuple(INPUTS), *, seed: int = 0, **about) -> Path:
+    """A weights folder of tiny translators."""
+    for kind in kinds:
+        export_weights(translator(kind, seed=seed, **about), folder)
+    return folder

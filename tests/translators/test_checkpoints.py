@@ -1,0 +1,74 @@
+"""What a training leaves behind: a checkpoint that is whole, describes itself, and is read."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from realface.translators import SpecularNormals
+from realface.translators.checkpoints import AtomicCheckpointIO
+from realface.weights import load_checkpoint
+from tests.faces import face_batch
+from tests.translators.training import ALL, build, loader, trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+
+
+def fitted(kind, path: Path, **arguments):
+    model = build(kind, licence="CC0-1.0")
+    made = trainer(plugins=[AtomicCheckpointIO()], **arguments)
+    made.fit(model, loader(), loader())
+    made.save_checkpoint(path)
+    return model
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_checkpoint_describes_itself_and_predicts_the_same(tmp_path, kind):
+    model = fitted(kind, tmp_path / "last.ckpt").eval()
+    loaded = load_checkpoint(tmp_path / "last.ckpt")
+    about = loaded.descriptor
+    assert about.translator == model.output
+    assert about.inputs == model.inputs
+    assert about.licence == "CC0-1.0"
+    assert about.multiple_of == model.generator.multiple_of
+    assert {"psnr", "ssim"} <= about.metrics.keys()
+    maps = model.prepare(face_batch(32), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(loaded(maps)[model.output], model(maps))
+
+
+def test_checkpoint_is_plain_data(tmp_path):
+    fitted(SpecularNormals, tmp_path / "last.ckpt")
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["descriptor"]["translator"] == "specular_normals"
+    assert any(name.startswith("discriminator.") for name in checkpoint["state_dict"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "last.ckpt"]
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path):
+    fitted(SpecularNormals, tmp_path / "last.ckpt")
+    model = build(SpecularNormals)
+    made = trainer(max_epochs=3)
+    made.fit(model, loader(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert made.current_epoch == 3
+    assert made.global_step == 6  # both optimisers are counted; one of three epochs was there
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("unexpected pos 64")]
+)
+def test_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch, error):
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+
+    def broken(self, checkpoint, path, storage_options=None):
+        Path(path).write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", broken)
+    with pytest.raises(OSError, match=r"No space|unexpected pos"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,258 @@
+"""The generator/discriminator step."""
+
+import warnings
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from realface.errors import FailureError, InputError
+from realface.maps.kinds import REFLECTANCE
+from realface.translators import DiffuseAlbedo, DiffuseNormals, SpecularAlbedo, SpecularNormals
+from tests.faces import face_batch
+from tests.translators.training import ALL, RECONSTRUCTION, build, loader, trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
+
+
+def fit(model, count=1, **arguments) -> pl.Trainer:
+    made = trainer(**arguments)
+    made.fit(model, loader(count), loader())
+    return made
+
+
+def test_the_four_make_the_four_maps():
+    assert tuple(kind.output for kind in ALL) == REFLECTANCE
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("generator", ["global", "local"])
+def test_a_step_of_training_and_validation(kind, generator):
+    model = build(kind, generator=generator, local_blocks=1, reconstruction_weight=1.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    metrics = fit(model).callback_metrics
+    losses = {"adversarial", "feature_matching", "reconstruction", "discriminator"}
+    assert {name for name in metrics if name.startswith("train/")} == {
+        f"train/{name}" for name in losses
+    }
+    assert {"val/psnr", "val/ssim"} <= metrics.keys()
+    assert ("val/angle" in metrics) == (kind in (DiffuseNormals, SpecularNormals))
+    assert all(torch.isfinite(value) for value in metrics.values())
+    assert any(not torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_prediction_has_the_kinds_channels_and_normals_are_unit(kind):
+    model = build(kind)
+    maps = model.prepare(face_batch(32), torch.Generator().manual_seed(0))
+    made = model(maps)
+    assert made.shape == maps[model.output].shape
+    if kind in (DiffuseNormals, SpecularNormals):
+        torch.testing.assert_close(made.norm(dim=1), torch.ones(2, 32, 32))
+
+
+@pytest.mark.parametrize("kind", [SpecularAlbedo, SpecularNormals])
+def test_reconstruction_learns_a_toy_problem(kind):
+    model = build(kind, **RECONSTRUCTION, base_channels=8, learning_rate=5e-3, constant_share=1.0)
+    batch = face_batch(32)
+
+    def loss() -> float:
+        with torch.no_grad():
+            inputs = batch[model.output]
+            losses = model._generator_losses(inputs, model(batch), inputs, batch["mask"])
+        return float(losses["reconstruction"])
+
+    start = loss()
+    fit(model, count=60)
+    assert loss() < 0.5 * start
+
+
+class Watch(pl.Callback):
+    """Notes which network each optimiser's step has changed."""
+
+    def __init__(self):
+        self.changes = []
+
+    def on_fit_start(self, trainer, pl_module):
+        for number, optimizer in enumerate(trainer.optimizers):
+            step = optimizer.step
+            optimizer.step = lambda *a, number=number, step=step, **k: self._step(
+                pl_module, number, step
+            )
+
+    def _step(self, model, number, step):
+        networks = {"generator": model.generator, "discriminator": model.discriminator}
+        before = {
+            name: [parameter.detach().clone() for parameter in network.parameters()]
+            for name, network in networks.items()
+        }
+        step()
+        changed = {
+            name
+            for name, network in networks.items()
+            if any(
+                not torch.equal(one, other)
+                for one, other in zip(before[name], network.parameters(), strict=True)
+            )
+        }
+        self.changes.append((number, changed))
+
+
+def test_each_step_changes_its_own_network_alone():
+    watch = Watch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(build(), count=2, callbacks=[watch])
+    assert watch.changes == 2 * [(0, {"generator"}), (1, {"discriminator"})]
+
+
+def test_generators_losses_give_the_discriminator_no_gradient():
+    model = build(feature_matching_weight=1.0)
+    gradients = []
+
+    class Gradients(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            gradients.append(
+                (
+                    sum(float(p.grad.abs().sum()) for p in model.generator.parameters()
+                        if p.grad is not None),
+                    sum(float(p.grad.abs().sum()) for p in model.discriminator.parameters()
+                        if p.grad is not None),
+                )
+            )  # fmt: skip
+
+    fit(model, callbacks=[Gradients()])
+    (generators, none), (_, discriminators) = gradients
+    assert generators > 0
+    assert none == 0
+    assert discriminators > 0
+
+
+def test_without_its_losses_there_is_no_discriminator():
+    model = build(**RECONSTRUCTION)
+    assert model.discriminator is None
+    made = fit(model)
+    assert len(made.optimizers) == 1
+    assert "train/discriminator" not in made.callback_metrics
+
+
+@pytest.mark.parametrize("where", ["truth", "weights"])
+def test_nan_stops_training_and_names_losses_and_samples(where):
+    model = build(**RECONSTRUCTION)
+    batch = face_batch(32)
+    if where == "truth":
+        batch["specular_albedo"][1, 0, 16, 16] = torch.nan  # inside the mask
+    else:
+        torch.nn.init.constant_(next(model.generator.parameters()), torch.nan)
+    with pytest.raises(FailureError, match="reconstruction nan") as caught:
+        trainer().fit(model, torch.utils.data.DataLoader([batch], batch_size=None))
+    assert "face-0, face-1" in caught.value.given
+
+
+def test_nan_outside_the_mask_harms_nothing():
+    model = build(SpecularAlbedo, **RECONSTRUCTION)
+    batch = face_batch(32)
+    outside = batch["mask"] < 0.5
+    batch["specular_albedo"] = batch["specular_albedo"].masked_fill(outside, torch.nan)
+    trainer().fit(model, torch.utils.data.DataLoader([batch], batch_size=None))
+    assert all(torch.isfinite(parameter).all() for parameter in model.generator.parameters())
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_garbage_outside_the_mask_changes_neither_loss_nor_prediction(kind):
+    model = build(kind, norm="none", reconstruction_weight=1.0)
+    clean = model.prepare(face_batch(32), torch.Generator().manual_seed(0))
+    mask = clean["mask"]
+    wild = {
+        name: torch.where(mask > 0.5, value, 9.0 * torch.randn_like(value))
+        if isinstance(value, torch.Tensor) and name != "mask"
+        else value
+        for name, value in clean.items()
+    }
+    results = []
+    for maps in (clean, wild):
+        inputs = torch.cat([torch.zeros_like(mask)] * 3, dim=1)
+        inputs = inputs[:, :1].expand(-1, model.generator.arguments["in_channels"], -1, -1)
+        made = model(maps)
+        losses = model._generator_losses(inputs, made, maps[model.output], mask)
+        results.append((made, losses))
+    (made, losses), (other, others) = results
+    inside = mask.expand_as(made) > 0.5
+    torch.testing.assert_close(other[inside], made[inside])
+    assert losses.keys() == others.keys() == {"adversarial", "feature_matching", "reconstruction"}
+    for name, loss in losses.items():
+        torch.testing.assert_close(others[name], loss)
+
+
+@pytest.mark.parametrize(("limit", "bound"), [(1e-3, 1.001e-3), (0.0, float("inf"))])
+def test_clipping_bounds_the_gradient(limit, bound):
+    norms = []
+
+    class Norm(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+            norms.append(float(torch.nn.utils.get_total_norm([g for g in grads if g is not None])))
+
+    model = build(clip_gradient_norm=limit, reconstruction_weight=100.0)
+    fit(model, callbacks=[Norm()])
+    assert len(norms) == 2
+    assert max(norms) <= bound
+    assert max(norms) > 1 or limit
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(4, 0.5), (5, 0.5), (3, 0.0), (3, 1.0), (1, 0.5)])
+def test_learning_rate_is_constant_and_then_falls_linearly(epochs, share):
+    rates = []
+
+    class Rates(pl.Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            rates.append([group["lr"] for o in trainer.optimizers for group in o.param_groups])
+
+    model = build(learning_rate=1e-3, constant_share=share)
+    trainer(max_epochs=epochs, callbacks=[Rates()]).fit(model, loader())
+    constant = share * epochs
+    for epoch, both in enumerate(rates):
+        expected = 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant)
+        assert both == pytest.approx(2 * [1e-3 * expected])
+    assert len(rates) == epochs
+
+
+def test_residual_generator_starts_at_its_base():
+    model = build(SpecularNormals, residual=True)
+    batch = face_batch(32)
+    angle = (model(batch) * batch["shape_normals"]).sum(dim=1)[batch["mask"][:, 0] > 0.5]
+    assert angle.mean() > 0.9
+
+
+@pytest.mark.parametrize("inputs", [[], ["hair"], ["texture", "texture"]])
+def test_wrong_inputs_are_refused(inputs):
+    with pytest.raises(InputError, match="inputs"):
+        SpecularAlbedo(inputs)
+
+
+def test_delighting_lights_validation_the_same_each_epoch_and_training_anew():
+    seen = {"train": [], "val": []}
+
+    class Lit(DiffuseAlbedo):
+        def prepare(self, batch, generator):
+            made = super().prepare(batch, generator)
+            seen["train" if generator is None else "val"].append(made["texture"])
+            return made
+
+    model = Lit(["texture", "depth"], generator="global", base_channels=2, downsamples=1, blocks=1,
+                **RECONSTRUCTION)  # fmt: skip
+    trainer(max_epochs=2).fit(model, loader(2), loader(2))
+    first, second, again, after = seen["val"]
+    assert torch.equal(first, again)
+    assert torch.equal(second, after)
+    assert not torch.equal(first, second)
+    for number, one in enumerate(seen["train"]):
+        for other in seen["train"][number + 1 :]:
+            assert not torch.equal(one, other)
+
+
+def test_delighting_needs_no_stored_texture_but_what_lights_it():
+    model = build(DiffuseAlbedo)
+    assert "texture" not in model.required_kinds
+    assert {*REFLECTANCE, "shape"} <= set(model.required_kinds)
+    assert set(model.optional_kinds) == {"occlusion", "exponent"}
