@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realface.cli.console import say
+from realface.errors import InputError
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -20,5 +21,7 @@ def report(arguments: Sequence[str]) -> None:
     from realface.report.sheet import write_sheet
 
     path = given.output or given.subject / "contact_sheet.png"
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--output {path}", "a .png file", "name the sheet with that suffix")
     write_sheet(given.subject, path, inputs=given.inputs)
     say(path)

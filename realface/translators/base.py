@@ -226,7 +226,8 @@ class Translator(pl.LightningModule):
 
     def _step(self, optimizer: Any, loss: Tensor, losses: Maps, keys: list[str]) -> None:
         if not torch.isfinite(loss):
-            values = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
+            numbers = {name: float(value.detach()) for name, value in losses.items()}
+            values = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
             raise FailureError(
                 f"a loss that is not finite: {values}; samples {', '.join(keys)}",
                 "finite losses",
