@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+from tests.faces import write_face
+
+settings.register_profile("realface", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("realface")
 
 # Tests run side by side on few cores: more threads only wait for each other.
 torch.set_num_threads(1)
@@ -26,3 +32,9 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("REALFACE_REAL_DATA names no folder of real scans")
     return Path(folder)
+
+
+@pytest.fixture
+def subject_folder(tmp_path) -> Path:
+    """A small face in closed form."""
+    return write_face(tmp_path / "subject", 96, 144)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 from realface.data.pack import pack
@@ -16,15 +15,7 @@ from realface.maps.io import encode
 from realface.maps.kinds import KINDS
 from realface.maps.record import SubjectRecord, default_record
 from realface.maps.subject import save_map
-from tests.faces import face_maps, write_face
-
-settings.register_profile("realface", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("realface")
-
-
-@pytest.fixture
-def subject_folder(tmp_path) -> Path:
-    return write_face(tmp_path / "subject", 96, 144)
+from tests.faces import face_maps
 
 
 def write_subject(folder: Path, maps: dict[str, Tensor], **about) -> Path:

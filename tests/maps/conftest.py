@@ -3,19 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
-from hypothesis import settings
-
-from tests.faces import write_face
-
-# The first call of torch and of the codecs takes longer than any deadline.
-settings.register_profile("realface", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("realface")
-
-
-@pytest.fixture
-def subject_folder(tmp_path) -> Path:
-    return write_face(tmp_path / "subject", 96, 144)
 
 
 def pixels(height: int, width: int, channels: int, dtype: str, seed: int = 0) -> np.ndarray:
