@@ -77,7 +77,7 @@ def convolution(
 ) -> list[nn.Module]:
     """Convolution, norm, ReLU; an odd kernel, padded so that stride 1 keeps the size.
 
-    There is no bias where the norm would remove it again.
+    There is no bias where a norm would remove it again.
     """
     layer = nn.Conv2d(
         in_channels,
@@ -86,9 +86,9 @@ def convolution(
         stride=stride,
         padding=kernel // 2,
         padding_mode=padding_mode,
-        bias=norm != "instance",
+        bias=norm == "none",
     )
-    return [layer, normalisation(norm, out_channels), nn.ReLU(inplace=True)]
+    return [layer, normalisation(norm), nn.ReLU(inplace=True)]
 
 
 def upsampling_convolution(
@@ -120,9 +120,9 @@ def upsampling_convolution(
         stride=2,
         padding=1,
         output_padding=1,
-        bias=norm != "instance",
+        bias=norm == "none",
     )
-    return [layer, normalisation(norm, out_channels), nn.ReLU(inplace=True)]
+    return [layer, normalisation(norm), nn.ReLU(inplace=True)]
 
 
 def initialise(network: nn.Module) -> None:

@@ -90,4 +90,4 @@ class PatchDiscriminator(nn.Module):
 def _stage(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:
     """Convolution, norm, LeakyReLU; padding 2 as in pix2pixHD, so a stage never empties."""
     layer = nn.Conv2d(in_channels, out_channels, 4, stride=stride, padding=2, bias=norm == "none")
-    return nn.Sequential(layer, normalisation(norm, out_channels), nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(layer, normalisation(norm), nn.LeakyReLU(0.2, inplace=True))

@@ -42,7 +42,7 @@ class Generator(nn.Module):
         self.multiple_of = multiple_of
         self.minimum_size = minimum_size
         self.receptive_margin = receptive_margin
-        self.spatial_statistics = arguments["norm"] == "instance"
+        self.spatial_statistics = arguments["norm"] != "none"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class GlobalGenerator(Generator):
         base_channels: Channels at full resolution; doubled by each downsampling.
         downsamples: Halvings of height and width.
         blocks: Residual blocks at the coarsest level.
-        norm: ``instance`` (the paper), ``position`` (windows agree) or ``none``.
+        norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
         residual_channels: Input channels, one for each output channel, that the network
             corrects instead of making its result anew; no Tanh then, and a fresh network
@@ -162,7 +162,7 @@ class LocalGenerator(Generator):
         downsamples: Halvings within the global part.
         blocks: Residual blocks of the global part.
         local_blocks: Residual blocks at half resolution.
-        norm: ``instance`` (the paper), ``position`` (windows agree) or ``none``.
+        norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
         residual_channels: See :class:`GlobalGenerator`.
 

@@ -46,7 +46,7 @@ class Translator(pl.LightningModule):
         downsamples: Halvings inside the global generator.
         blocks: Residual blocks of the global generator.
         local_blocks: Residual blocks of the local generator.
-        norm: ``instance`` (the paper), ``position`` (windows agree) or ``none``.
+        norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
         residual: The generator corrects the input that is close to its output, where one is
             (texture, shape_normals), instead of making the output anew; not the paper's.
@@ -78,7 +78,7 @@ class Translator(pl.LightningModule):
         downsamples: int = 4,
         blocks: int = 9,
         local_blocks: int = 3,
-        norm: Literal["instance", "position", "none"] = "instance",
+        norm: Literal["instance", "none"] = "instance",
         upsampling: Literal["transposed", "resize"] = "transposed",
         residual: bool = False,
         discriminator_channels: int = 64,
