@@ -1,5 +1,5 @@
 # make demo: environment, then the whole job on procedural subjects. make test: every check.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 .PHONY: demo demo-full test lint clean
 
 demo: $(VENV)/installed
-	sh examples/demo.sh demo 1024 1536 512 128 15 6
+	sh examples/demo.sh demo 1024 1536 768 192 15 6
 
 demo-full: $(VENV)/installed
 	sh examples/demo.sh demo-full 4096 6144 1536 384 64 3
@@ -22,7 +22,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install -q -e .

@@ -12,17 +12,23 @@ scan=$1
 out=$2
 bin=${BIN:-.venv/bin}
 
-"$bin/realface" bake "$scan/LeePerrySmith.obj" "$out/subject" --height 4096 --width 6144 \
-    --source "Lee Perry-Smith / Infinite-Realities, www.triplegangers.com" --licence "CC-BY 3.0"
-"$bin/realface" add "$out/subject" diffuse_albedo "$scan/Map-COL.jpg" --resample
-"$bin/realface" add "$out/subject" specular_albedo "$scan/Map-SPEC.jpg" --resample
-"$bin/realface" add "$out/subject" specular_normals \
-    "$scan/Infinite-Level_02_Tangent_SmoothUV.jpg" --resample \
-    --space tangent --green gl --mesh "$scan/LeePerrySmith.obj"
-"$bin/realface" derive diffuse_normals "$out/subject" --blur 1.0
-"$bin/realface" derive texture "$out/subject" --seed 1
+subject() { # the whole folder, or none of it
+    rm -rf "$out/subject"
+    "$bin/realface" bake "$scan/LeePerrySmith.obj" "$out/subject" --height 4096 --width 6144 \
+        --source "Lee Perry-Smith / Infinite-Realities, www.triplegangers.com" --licence "CC-BY 3.0"
+    "$bin/realface" add "$out/subject" diffuse_albedo "$scan/Map-COL.jpg" --resample
+    "$bin/realface" add "$out/subject" specular_albedo "$scan/Map-SPEC.jpg" --resample
+    "$bin/realface" add "$out/subject" specular_normals \
+        "$scan/Infinite-Level_02_Tangent_SmoothUV.jpg" --resample \
+        --space tangent --green gl --mesh "$scan/LeePerrySmith.obj"
+    "$bin/realface" derive diffuse_normals "$out/subject" --blur 1.0
+    "$bin/realface" derive texture "$out/subject" --seed 1
+}
 
-"$bin/realface" pack "$out/subject" "$out/shards" --patches-per-subject 240
+if [ ! -d "$out/shards" ]; then # run again, it goes on from where it stopped
+    subject
+    "$bin/realface" pack "$out/subject" "$out/shards" --patches-per-subject 240
+fi
 "$bin/realface" verify "$out/shards"
 
 for translator in diffuse_albedo specular_albedo diffuse_normals specular_normals; do
