@@ -18,8 +18,8 @@ if [ ! -d "$out/shards" ]; then
 fi
 "$bin/realface" verify "$out/shards"
 if [ ! -f "$face/texture.tif" ]; then
-    "$bin/realface" synth "$out/face" --subjects 1 --seed 8 --lit \
-        --height "$height" --width "$width"
+    "$bin/realface" synth "$out/face" --subjects 1 --seed 8 --height "$height" --width "$width"
+    "$bin/realface" derive texture "$face" --seed 5
 fi
 train() { # TRANSLATOR EPOCHS: de-lighting is the hard one
     "$bin/python" train.py fit --config "configs/$1.yaml" --config configs/smoke.yaml \

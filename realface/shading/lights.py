@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Around the head, relative to the median of its surface; a studio's key, fill and rim-from-top.
@@ -46,8 +47,8 @@ def random_lights(
 
     Args:
         batch: Number of light sets.
-        spread: Standard deviation of positions, as a share of the light's distance, and of
-            the logarithm of its intensity.
+        spread: Standard deviation of directions, as a share of their length, and of the logarithm
+            of distance and intensity: no lamp ends up inside the head.
         tint: Standard deviation of the logarithm of each colour channel.
         device: Where the tensors live.
         generator: Of random numbers, on ``device``; None for torch's own.
@@ -59,7 +60,8 @@ def random_lights(
         return torch.randn(batch, *shape, device=device, generator=generator)
 
     distance = centre.norm(dim=1, keepdim=True)
-    positions = centre + spread * distance * normal(count, 3)
+    directions = F.normalize(centre / distance + spread * normal(count, 3), dim=2)
+    positions = directions * distance * torch.exp(spread * normal(count, 1))
     intensity = torch.tensor(_INTENSITY, device=device).view(1, count, 1)
     colours = intensity * torch.exp(spread * normal(count, 1) + tint * normal(count, 3))
     ambient = 0.25 * torch.exp(spread * normal(1) + tint * normal(3))
