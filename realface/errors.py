@@ -28,3 +28,10 @@ class InputError(RealfaceError):
 
 class FailureError(RealfaceError):
     """The work broke off: a full disk, a NaN from a network; nothing is left half-written."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: on a CPU and under MPS only a RuntimeError's words tell."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in text for word in words)

@@ -317,14 +317,92 @@ def test_full_disk_leaves_no_half_written_file(tmp_path, face, monkeypatch):
     assert names(tmp_path / "out") == {"infer.json"}
 
 
-def test_running_out_of_memory_is_told_with_the_way_out(tmp_path, face):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.8 GB)"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_is_told_with_the_way_out(tmp_path, face, error):
     def hungry(maps):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore")
+        raise error
 
     trained = translators(["diffuse_albedo"], folder=tmp_path)
     trained["diffuse_albedo"]._generator.forward = hungry
     with pytest.raises(FailureError, match="smaller --window"):
         Job(Subject(face), trained).run(tmp_path / "out")
+
+
+def test_other_errors_of_a_network_are_not_taken_for_memory(tmp_path, face):
+    def broken(maps):
+        raise RuntimeError("shapes do not match")
+
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    trained["diffuse_albedo"]._generator.forward = broken
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        Job(Subject(face), trained).run(tmp_path / "out")
+
+
+def test_finished_maps_are_kept_with_another_batch(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained, window=48, overlap=16, batch=2).run(tmp_path / "out")
+    assert Job(Subject(face), trained, window=48, overlap=16).run(tmp_path / "out") == {}
+
+
+def test_maps_made_from_a_map_that_is_made_anew_are_removed(tmp_path, face, caplog):
+    out, trained = tmp_path / "out", translators(folder=tmp_path)
+    Job(Subject(face), trained).run(out)
+    fresh = translators(["diffuse_albedo"], folder=tmp_path, seed=1)
+    with caplog.at_level(logging.WARNING, "realface"):
+        Job(Subject(face), fresh).run(out)
+    assert names(out) == {"diffuse_albedo.tif", "infer.json", "subject.json"}
+    assert list(read_record(out).maps) == ["diffuse_albedo"]
+    assert "specular_normals.tif removed" in caplog.text
+
+
+def test_maps_that_were_not_made_from_it_stay(tmp_path, face):
+    out = tmp_path / "out"
+    # Alone they read the subject's own albedo, not the predicted one.
+    others = ["specular_albedo", "specular_normals"]
+    Job(Subject(face), translators(others, folder=tmp_path)).run(out)
+    for seed in (0, 1):
+        Job(Subject(face), translators(["diffuse_albedo"], folder=tmp_path, seed=seed)).run(out)
+    assert set(read_record(out).maps) == {"diffuse_albedo", *others}
+
+
+def test_run_that_broke_off_still_removes_what_it_made_stale(tmp_path, face):
+    out = tmp_path / "out"
+    Job(Subject(face), translators(folder=tmp_path)).run(out)
+    fresh = translators(["diffuse_albedo"], folder=tmp_path, seed=1)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(Subject(face), fresh).run(out, progress=stop)
+    Job(Subject(face), fresh).run(out)
+    assert list(read_record(out).maps) == ["diffuse_albedo"]
+
+
+def test_predicted_maps_are_marked_as_derived(tmp_path, face):
+    Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
+    assert all(record.derived for record in read_record(tmp_path / "out").maps.values())
+
+
+def test_disagreement_counts_texels_of_the_mask_alone(tmp_path, face):
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    numbers = iter(range(100))
+
+    def jumping(channels):  # the next window differs by a half everywhere
+        return torch.full_like(channels[:, :1], float(next(numbers) % 2))
+
+    trained["specular_albedo"]._generator.forward = jumping
+    job = Job(Subject(face), trained, window=64, overlap=32)
+    one = job.run(tmp_path / "out")["specular_albedo"].disagreement["specular_albedo"]
+    assert (one.mean, one.max) == (0.5, 0.5)
 
 
 def test_same_job_goes_on_after_it_was_stopped(tmp_path, face):

@@ -17,14 +17,13 @@ INPUTS = {
 }
 BASE = {
     "diffuse_albedo": "texture",
-    "specular_albedo": "diffuse_albedo",
     "diffuse_normals": "shape_normals",
     "specular_normals": "shape_normals",
 }
 
 
 def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
-    """A residual generator, multiples of 4 px, without a norm: windows may agree exactly."""
+    """A small generator, multiples of 4 px, without a norm: windows may agree exactly."""
     torch.manual_seed(seed)
     inputs, made = INPUTS[kind], KINDS[kind].channels
     generator = GlobalGenerator(
@@ -34,7 +33,7 @@ def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
         downsamples=2,
         blocks=1,
         norm="none",
-        residual_channels=residual_channels(inputs, BASE[kind], made),
+        residual_channels=residual_channels(inputs, BASE[kind], made) if kind in BASE else None,
     )
     for parameter in generator.parameters():  # fresh heads are nearly zero: make them matter
         if parameter.ndim > 1:

@@ -1,5 +1,6 @@
 """`infer.py`: a subject's texture to its four reflectance maps."""
 
+import glob
 import json
 import logging
 import shutil
@@ -16,6 +17,7 @@ from realface.errors import InputError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+    from realface.maps.record import SubjectRecord
     from realface.maps.subject import Subject
     from realface.weights import TrainedTranslator
 
@@ -39,10 +41,11 @@ def infer(arguments: Sequence[str]) -> None:
     """
     given = _parse(arguments)
 
-    from realface.pipeline import Job, check_output
+    from realface.pipeline import Job, check_format, check_output
 
+    check_format(given.format, given.bits)
     device = _device(given.device)
-    translators = _translators(given.checkpoint or [], given.weights)
+    translators = _translators(_expanded(given.checkpoint or []), given.weights)
     layout = {
         "window": given.window,
         "overlap": given.overlap,
@@ -105,6 +108,9 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--input", type=Path, required=True, help="subject folder, or a texture")
     parser.add_argument("--mesh", type=Path, help="with UVs, for a texture alone")
     parser.add_argument("--mask", type=Path, help="for a texture alone")
+    parser.add_argument(
+        "--millimetres-per-unit", type=float, help="of the mesh, for a texture alone, if known"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for the maps")
     parser.add_argument(
         "--checkpoint", type=Path, nargs="+", action="extend", help="one for each translator"
@@ -127,6 +133,15 @@ def _parser() -> "ArgumentParser":
     parser.add_argument("--compression", type=Literal["zlib", "zstd", "none"], default="zlib")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     return parser
+
+
+def _expanded(paths: Sequence[Path]) -> list[Path]:
+    """Paths with wildcards replaced by what they match: Windows' shells leave that to us."""
+    found: list[Path] = []
+    for path in paths:
+        matches = [] if path.exists() else sorted(glob.glob(str(path)))
+        found += [Path(name) for name in matches] or [path]
+    return found
 
 
 def _translators(checkpoints: Sequence[Path], weights: Path | None) -> "dict[str, Any]":
@@ -156,12 +171,12 @@ def _translators(checkpoints: Sequence[Path], weights: Path | None) -> "dict[str
 def _subject_of_folder(given: Any) -> "Subject":
     from realface.maps.subject import Subject
 
-    for flag in ("mesh", "mask"):
-        if getattr(given, flag) is not None:
+    for flag in ("mesh", "mask", "millimetres-per-unit"):
+        if getattr(given, flag.replace("-", "_")) is not None:
             raise InputError(
                 f"--{flag} with the subject folder {given.input}",
-                "a mesh or mask only for a single texture",
-                f"leave --{flag} out; the folder has its own maps",
+                "a mesh, its scale or a mask only for a single texture",
+                f"leave --{flag} out; the folder has its own maps and subject.json",
             )
     return Subject(given.input)
 
@@ -191,6 +206,7 @@ def _subject_of_texture(
             "a texture with the mesh that it belongs to, or a subject folder",
             "give the mesh with --mesh: the networks read its shape",
         )
+    about = _about(given)
     height, width = read_image(texture).shape[:2]
     if given.mask is not None and read_image(given.mask).shape[:2] != (height, width):
         raise InputError(
@@ -198,18 +214,21 @@ def _subject_of_texture(
             f"a mask of the texture's size ({texture})",
             "resample the mask",
         )
-    for translator in translators.values():  # before the long bake
+    # Before the long bake.
+    _check_baked_kinds(texture, translators)
+    for translator in translators.values():
         lay_windows((height, width), translator, translator.kinds, **layout)
-    stamp = _stamp([path for path in (texture, given.mesh, given.mask) if path is not None])
+    files = [path for path in (texture, given.mesh, given.mask) if path is not None]
+    stamp = _stamp(files, given.millimetres_per_unit)
     if _read_stamp(folder) == stamp:
         return Subject(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        bake_subject(given.mesh, partial, height, width)
+        bake_subject(given.mesh, partial, height, width, about=about)
         add_map(partial, "texture", texture)
         if given.mask is not None:
-            add_map(partial, "mask", given.mask)
+            _narrow_mask(partial, given.mask)
         (partial / _STAMP_NAME).write_text(stamp, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -219,10 +238,53 @@ def _subject_of_texture(
     return Subject(folder)
 
 
-def _stamp(files: Sequence[Path]) -> str:
-    """Files by name, size and time: the same files need no second bake."""
+def _about(given: Any) -> "SubjectRecord":
+    """What the baked subject's json says besides its maps."""
+    from realface.maps.record import SubjectRecord
+
+    try:
+        return SubjectRecord(
+            millimetres_per_unit=given.millimetres_per_unit,
+            source=given.mesh.name,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"--millimetres-per-unit: {error}",
+            "a positive number",
+            "give the mesh's scale, or leave it out to have it estimated",
+        ) from error
+
+
+def _check_baked_kinds(texture: Path, translators: "Mapping[str, TrainedTranslator]") -> None:
+    """Refuse translators that read what neither a texture nor a mesh gives."""
+    from realface.pipeline import given_kinds, in_order
+
+    kinds = given_kinds(in_order(translators))
+    missing = [kind for kind in kinds if kind not in ("texture", "shape", "shape_normals")]
+    if missing:
+        raise InputError(
+            f"{texture} and a mesh, without {', '.join(missing)}",
+            f"all that {', '.join(translators)} read",
+            "give the translator that makes it too, or a subject folder that holds it",
+        )
+
+
+def _narrow_mask(folder: Path, mask: Path) -> None:
+    """Keep of the baked mask what lies in the given one: beyond it there is no surface."""
+    from realface.geometry.subject_maps import add_map
+    from realface.maps.subject import Subject, save_map
+
+    baked = Subject(folder).open("mask").whole() > 0.5
+    add_map(folder, "mask", mask)
+    both = baked & (Subject(folder).open("mask").whole() > 0.5)
+    save_map(folder, "mask", both.float(), bits=8)
+
+
+def _stamp(files: Sequence[Path], scale: float | None) -> str:
+    """Files by name, size and time, and the scale: the same ones need no second bake."""
     stats = [(file.resolve().as_posix(), file.stat()) for file in files if file.exists()]
-    return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]) + "\n"
+    about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return json.dumps([*about, scale]) + "\n"
 
 
 def _read_stamp(folder: Path) -> str | None:

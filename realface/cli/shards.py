@@ -22,7 +22,12 @@ def pack(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("source", type=Path, help="subject folder(s), or RealFaceDB's folder")
     parser.add_argument("out", type=Path, help="new folder for the shards")
-    parser.add_argument("--layout", type=Path, help="YAML of `kind: pattern with {key}`")
+    parser.add_argument(
+        "--layout",
+        type=Path,
+        help="YAML of `kind: pattern with {key}`, or `kind: {files: pattern, space:, green:, "
+        "encoding:}`",
+    )
     parser.add_argument("--patch", type=int, default=512, help="side in px (%(default)s)")
     parser.add_argument("--stride", type=int, default=256, help="of the grid in px (%(default)s)")
     parser.add_argument("--patches-per-subject", type=int, help="draw so many at random instead")

@@ -1,6 +1,7 @@
 """`realface synth`, `bake`, `add`, `derive`: making subject folders."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -21,6 +22,8 @@ def synth(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     if given.subjects < 1:
         raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
+    if given.seed < 0:
+        raise InputError(f"--seed {given.seed}", "0 or more", "correct the flag")
 
     from realface.shading.relight import light_subject
     from realface.synthetic.folder import write_subject
@@ -45,19 +48,17 @@ def bake(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--padding", type=int, default=8, help="texels around islands (%(default)s)"
     )
-    parser.add_argument("--tile", type=int, nargs=2, default=(0, 0), metavar=("U", "V"),
-                        help="UDIM tile (0 0)")  # fmt: skip
-    parser.add_argument(
-        "--part",
-        action="append",
-        metavar="NAME",
-        help="OBJ material or glTF mesh to keep; repeat it, first one on top",
-    )
-    parser.add_argument("--flip-v", action="store_true", help="the file's v runs downwards")
+    _add_mesh_part(parser)
     parser.add_argument("--millimetres-per-unit", type=float, help="of the mesh, if you know it")
     parser.add_argument("--source", help="where it comes from, for subject.json")
     parser.add_argument("--licence", help="on what terms, for subject.json")
     given = parser.parse_args(arguments)
+
+    scale = given.millimetres_per_unit
+    if scale is not None and not 0 < scale < math.inf:
+        raise InputError(
+            f"--millimetres-per-unit {scale:g}", "a positive number", "correct the flag"
+        )
 
     from realface.geometry.subject_maps import bake_subject
     from realface.maps.record import SubjectRecord
@@ -68,11 +69,11 @@ def bake(arguments: Sequence[str]) -> None:
         given.height,
         given.width,
         padding=given.padding,
-        tile=tuple(given.tile),
+        tile=tuple(given.tile or (0, 0)),
         parts=given.part,
         flip_v=given.flip_v,
         about=SubjectRecord(
-            millimetres_per_unit=given.millimetres_per_unit,
+            millimetres_per_unit=scale,
             source=given.source or given.mesh.name,
             licence=given.licence,
         ),
@@ -87,10 +88,10 @@ def add(arguments: Sequence[str]) -> None:
     parser.add_argument("kind", choices=tuple(KINDS), help="what the image is", metavar="KIND")
     parser.add_argument("file", type=Path, help="PNG, TIFF, EXR or JPEG")
     parser.add_argument("--encoding", choices=get_args(Encoding)[:2], help="of colours")
-    parser.add_argument("--space", choices=get_args(Space), default="object", help="of normals")
-    parser.add_argument("--green", choices=get_args(Green), default="gl", help="of normals")
+    parser.add_argument("--space", choices=get_args(Space), help="of normals (object)")
+    parser.add_argument("--green", choices=get_args(Green), help="of normals (gl)")
     parser.add_argument("--mesh", type=Path, help="whose frame tangent normals are relative to")
-    parser.add_argument("--flip-v", action="store_true", help="the mesh's v runs downwards")
+    _add_mesh_part(parser)
     parser.add_argument("--resample", action="store_true", help="bring it to the subject's size")
     parser.add_argument("--derived", action="store_true", help="it was computed, not captured")
     given = parser.parse_args(arguments)
@@ -105,6 +106,8 @@ def add(arguments: Sequence[str]) -> None:
         space=given.space,
         green=given.green,
         mesh=given.mesh,
+        tile=tuple(given.tile) if given.tile else None,
+        parts=given.part,
         flip_v=given.flip_v,
         resample=given.resample,
         derived=given.derived,
@@ -117,9 +120,9 @@ def derive(arguments: Sequence[str]) -> None:
     parser = _parser("derive", "Compute a map of a subject from its others, marked as derived.")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     normals = kinds.add_parser("diffuse_normals", help="from specular_normals, blurred")
-    normals.add_argument("--blur", type=float, default=1.0, help="standard deviation in mm (1.0)")
+    normals.add_argument("--blur", type=float, help="deviation in mm (as red light scatters)")
     shape_normals = kinds.add_parser("shape_normals", help="from shape")
-    shape_normals.add_argument("--blur", type=float, default=0.0, help="of the shape, texels (0)")
+    shape_normals.add_argument("--blur", type=float, help="of the normals, in texels (none)")
     texture = kinds.add_parser("texture", help="the reflectance maps under random lights")
     texture.add_argument("--seed", type=int, default=0, help="of the lights (0)")
     for one in (normals, shape_normals, texture):
@@ -136,12 +139,23 @@ def derive(arguments: Sequence[str]) -> None:
             "diffuse_normals": subject_maps.derive_diffuse_normals,
             "shape_normals": subject_maps.derive_shape_normals,
         }
-        deriving[given.kind](given.subject, given.blur)
+        deriving[given.kind](given.subject, **({} if given.blur is None else {"blur": given.blur}))
     say(f"{given.kind} in {given.subject}")
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"realface {name}", description=description)
+
+
+def _add_mesh_part(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tile", type=int, nargs=2, metavar=("U", "V"), help="UDIM tile (0 0)")
+    parser.add_argument(
+        "--part",
+        action="append",
+        metavar="NAME",
+        help="OBJ material or glTF mesh to keep; repeat it, first one on top",
+    )
+    parser.add_argument("--flip-v", action="store_true", help="the mesh's v runs downwards")
 
 
 def _add_size(parser: argparse.ArgumentParser) -> None:

@@ -5,20 +5,28 @@ import netrc
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse import ArgumentError
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.callbacks import (
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    TQDMProgressBar,
+)
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from realface.cli.console import run
 from realface.data.datamodule import ReflectanceDataModule
-from realface.errors import InputError
+from realface.data.shards import read_index
+from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.maps.files import disk_failure
 from realface.translators import Translator
 from realface.translators.checkpoints import AtomicCheckpointIO
@@ -26,6 +34,30 @@ from realface.translators.panels import PanelWriter
 from realface.weights import load_checkpoint
 
 log = logging.getLogger(__name__)
+
+_ACCEPTED = "values that the translator, the data module and the trainer accept"
+_CORRECT = "correct the flag or the line of the config"
+
+
+class ShortBar(TQDMProgressBar):
+    """The epoch's time left, the generator's total loss and the validation metrics, on one line."""
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        """What stands behind the bar."""
+        return {
+            name: value
+            for name, value in super().get_metrics(*arguments).items()
+            if name != "v_num"
+        }
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the resolved config in the run's folder, and beside each numbered log."""
+
+    def save_config(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Write ``config.yaml`` of the newest start."""
+        path = Path(trainer.loggers[0].save_dir) / self.config_filename
+        self.parser.save(self.config, path, skip_none=False, overwrite=True)
 
 
 class TrainCLI(LightningCLI):
@@ -55,25 +87,49 @@ class TrainCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
-            raise InputError(
-                str(error),
-                "values that the translator, the data module and the trainer accept",
-                "correct the flag or the line of the config",
-            ) from error
+            raise InputError(str(error), _ACCEPTED, _CORRECT) from error
 
     def instantiate_trainer(self, **arguments: Any) -> pl.Trainer:
-        """The trainer with loggers, checkpoints and panels in the run's folder."""
+        """The trainer with loggers, checkpoints and panels in the run's folder.
+
+        Raises:
+            InputError: If the config asks for loggers or plugins of its own.
+        """
+        asked = self._get(self.config_init, "trainer")
+        for name, others in (("logger", "--wandb"), ("plugins", "--trainer.precision")):
+            if asked[name] not in (None, []):
+                raise InputError(
+                    f"trainer.{name} {asked[name]}",
+                    f"no {name} in the config: train.py brings its own",
+                    f"leave it out; see {others}",
+                )
         self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.output}")
         arguments["logger"] = self._loggers(str(self._get(self.config_init, "wandb")))
-        arguments["callbacks"] = [
+        arguments["plugins"] = [AtomicCheckpointIO()]
+        callbacks = self._callbacks(asked)
+        made = super().instantiate_trainer(callbacks=list(callbacks), **arguments)
+        if asked["strategy"] == "auto" and isinstance(made.strategy, DDPStrategy):
+            # Plain DDP awaits a gradient of every parameter in each backward pass, and the
+            # generator's pass gives the discriminator none, nor the other way round.
+            arguments["strategy"] = "ddp_find_unused_parameters_true"
+            made = super().instantiate_trainer(callbacks=list(callbacks), **arguments)
+        return made
+
+    def _callbacks(self, asked: Any) -> list[pl.Callback]:
+        given = asked["callbacks"] or []
+        callbacks = [
+            *(given if isinstance(given, list) else [given]),
             self._checkpoint("best", monitor="val/psnr", mode="max"),
             # At the epoch's very end, when the schedulers have made their step too.
             self._checkpoint("last", save_on_train_epoch_end=True),
             LearningRateMonitor(),
             PanelWriter(self.run_dir / "panels"),
         ]
-        arguments["plugins"] = [AtomicCheckpointIO()]
-        return super().instantiate_trainer(**arguments)
+        own_bar = any(isinstance(one, ProgressBar) for one in callbacks)
+        if not own_bar and asked["enable_progress_bar"] is not False:
+            # A log keeps every state of the bar, a terminal only the last.
+            callbacks.append(ShortBar(refresh_rate=1 if sys.stdout.isatty() else 20))
+        return callbacks
 
     def _checkpoint(self, name: str, **arguments: Any) -> ModelCheckpoint:
         return ModelCheckpoint(
@@ -86,15 +142,17 @@ class TrainCLI(LightningCLI):
     def _loggers(self, wandb: str) -> list[Any]:
         # Numbered folders: a resumed run keeps the metrics of the runs before.
         loggers: list[Any] = [CSVLogger(self.run_dir, name="logs")]
-        if wandb != "disabled":
-            offline = wandb == "offline" or (wandb == "auto" and not _logged_in())
+        mode = _wandb_mode(wandb)
+        if mode != "disabled":
             loggers.append(
                 WandbLogger(
                     name=self.run_dir.name,
                     save_dir=self.run_dir,
                     project="realface",
-                    offline=offline,
-                    mode="offline" if offline else "online",
+                    offline=mode == "offline",
+                    mode=mode,
+                    id=_wandb_id(self.run_dir),
+                    resume="allow",
                 )
             )
         return loggers
@@ -103,25 +161,79 @@ class TrainCLI(LightningCLI):
         """Train; a run folder that holds a checkpoint is resumed.
 
         Raises:
-            InputError: If that checkpoint is damaged or of another generator.
+            InputError: If that checkpoint is damaged or of another translator, or there are
+                more processes than validation samples.
+            FailureError: If memory runs out.
         """
+        self._check_validation_samples()
         last = self.run_dir / "checkpoints" / "last.ckpt"
         if not arguments.get("ckpt_path") and last.is_file():
-            self._check_same_generator(last)
             log.info("resuming from %s; name another --run_dir to start anew", last)
             arguments["ckpt_path"] = last
         if arguments.get("ckpt_path"):
             arguments["weights_only"] = True
-        self.trainer.fit(**arguments)
+            if Path(arguments["ckpt_path"]).is_file():  # and no word such as "best"
+                self._check_same_networks(Path(arguments["ckpt_path"]))
+        try:
+            self.trainer.fit(**arguments)
+        except MisconfigurationException as error:
+            raise InputError(str(error), _ACCEPTED, _CORRECT) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise FailureError(
+                f"out of memory: {(str(error).splitlines() or ['no details'])[0]}",
+                "memory for a batch and the networks",
+                "give a smaller --data.batch_size, --data.crop or base_channels; the same command "
+                "goes on from the last finished epoch if the networks are the same",
+            ) from error
 
-    def _check_same_generator(self, checkpoint: Path) -> None:
-        found, here = load_checkpoint(checkpoint).descriptor, self.model
-        if (found.translator, found.arguments) != (here.output, here.generator.arguments):
+    def _check_validation_samples(self) -> None:
+        """A process without a validation sample would keep the others waiting for ever."""
+        processes = self.trainer.world_size
+        if processes == 1:
+            return
+        held = int(read_index(self.datamodule.shards)["samples"]["val"])
+        used = min(held, self.datamodule.validation_samples or held)
+        if used < processes:
             raise InputError(
-                f"{self.run_dir}, a run of {found.translator} with {found.arguments}",
-                f"a run of {here.output} with {here.generator.arguments}, or a new folder",
+                f"{used} validation samples for {processes} processes",
+                "at least one for each",
+                "raise --data.validation_samples, pack more subjects, or lower --trainer.devices",
+            )
+
+    def _check_same_networks(self, checkpoint: Path) -> None:
+        found, here = load_checkpoint(checkpoint).descriptor, self.model
+        theirs: dict[str, Any] = {
+            "translator": found.translator,
+            "inputs": list(found.inputs),
+            "generator": found.generator,
+            **found.arguments,
+        }
+        ours: dict[str, Any] = {
+            "translator": here.output,
+            "inputs": list(here.inputs),
+            "generator": here.generator_name,
+            **here.generator.arguments,
+        }
+        differing = [
+            f"{name} {theirs.get(name)} and not {ours.get(name)}"
+            for name in dict.fromkeys((*theirs, *ours))
+            if theirs.get(name) != ours.get(name)
+        ]
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        if not differing and _shapes(stored["state_dict"]) != _shapes(here.state_dict()):
+            differing.append("another discriminator")
+        if differing:
+            raise InputError(
+                f"{checkpoint}, of a run with {', '.join(differing)}",
+                "a checkpoint of the translator that the config describes, or a new folder",
                 "name another --run_dir, or the config that this run was started with",
             )
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _leave_out_noise() -> None:
@@ -138,14 +250,35 @@ def _leave_out_noise() -> None:
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
 
 
+def _wandb_mode(asked: str) -> str:
+    """``online``, ``offline`` or ``disabled``; ``auto`` follows WANDB_MODE, then the login."""
+    if asked != "auto":
+        return asked
+    stated = {"dryrun": "offline"}.get(mode := os.environ.get("WANDB_MODE", ""), mode)
+    if stated in ("online", "offline", "disabled"):
+        return stated
+    return "online" if _logged_in() else "offline"
+
+
 def _logged_in() -> bool:
     """Whether W&B has a key; asked of the places it looks in, for `wandb.api` would go online."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    stated = os.environ.get("NETRC")
+    files = [Path(stated)] if stated else [Path.home() / name for name in (".netrc", "_netrc")]
+    for file in files:
+        try:
+            if netrc.netrc(file.expanduser()).authenticators("api.wandb.ai") is not None:
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
+
+
+def _wandb_id(run_dir: Path) -> str | None:
+    """The id of the run that the folder holds, from the names that W&B gives its own folders."""
+    earlier = sorted(run_dir.glob("wandb/*run-*-*"), key=lambda folder: folder.stat().st_mtime)
+    return earlier[-1].name.rsplit("-", 1)[1] if earlier else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -168,6 +301,7 @@ def train(arguments: Sequence[str]) -> None:
             ReflectanceDataModule,
             subclass_mode_model=True,
             seed_everything_default=0,
+            save_config_callback=RunConfig,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"exit_on_error": False},
             args=list(arguments),
@@ -176,7 +310,7 @@ def train(arguments: Sequence[str]) -> None:
         raise InputError(
             str(error),
             "options and config keys that `train.py fit --help` lists",
-            "correct the flag or the line of the config",
+            _CORRECT,
         ) from error
     except OSError as error:
         raise disk_failure(Path(error.filename or "the run's folder"), error) from error

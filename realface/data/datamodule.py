@@ -31,7 +31,7 @@ class ReflectanceDataModule(pl.LightningDataModule):
             drawn without end. Checkpoints and validation come at its end.
         validation_samples: At most so many per epoch; 0: all.
         workers: Loader processes; 0 loads in the training process.
-        shuffle: Samples held for shuffling, per worker.
+        shuffle: Samples held for shuffling, per worker; 1: none.
         mirror_probability: Of a left-right mirror.
         tone_probability: Of a change of skin tone.
         seed: Of the stream.
@@ -51,9 +51,22 @@ class ReflectanceDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("crop", crop)):
-            if value < 1:
-                raise InputError(f"data.{name} {value}", "at least 1", "correct the config")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("crop", crop, 1),
+            ("samples_per_epoch", samples_per_epoch, 1),
+            ("validation_samples", validation_samples, 0),
+            ("workers", workers, 0),
+            ("shuffle", shuffle, 1),
+        ):
+            if value < least:
+                raise InputError(f"data.{name} {value}", f"at least {least}", "correct the config")
+        for name, share in (
+            ("mirror_probability", mirror_probability),
+            ("tone_probability", tone_probability),
+        ):
+            if not 0 <= share <= 1:
+                raise InputError(f"data.{name} {share}", "a probability", "correct the config")
         self.shards = Path(shards)
         self.batch_size, self.crop = batch_size, crop
         self.samples_per_epoch = samples_per_epoch

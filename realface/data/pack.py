@@ -4,9 +4,7 @@ import hashlib
 import json
 import logging
 import math
-import os
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +21,7 @@ from realface.data.patches import Place, SubjectPatches, key_of
 from realface.data.samples import Patch, write_patch
 from realface.data.shards import INDEX_NAME, INDEX_VERSION
 from realface.errors import InputError
-from realface.maps.files import disk_failure
+from realface.maps.files import whole_folder
 from realface.maps.record import FILE_NAME
 from realface.maps.subject import map_files
 
@@ -66,7 +64,8 @@ def pack(
         source: A subject folder, a folder of subject folders, or a folder of patches by kind
             (RealFaceDB).
         out: New folder for the shards.
-        layout: YAML file of per-kind patterns with ``{key}``, for a folder of patches.
+        layout: YAML file of per-kind patterns with ``{key}``, for a folder of patches; see
+            `realface.data.patch_folder`.
         patch: Side of a patch [px].
         stride: Step of the grid on which patches are cut from whole maps [px].
         patches_per_subject: Draw this many at random instead.
@@ -83,28 +82,13 @@ def pack(
     """
     _check_numbers(patch, stride, patches_per_subject, minimum_valid, val_fraction,
                    samples_per_shard, millimetres_per_unit)  # fmt: skip
-    out = out.resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out}, which exists", "a new or empty folder", "remove it or name another"
-        )
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with whole_folder(out) as partial:
         splits = _splits(
             source, layout, patch, stride, patches_per_subject, minimum_valid, val_fraction,
             millimetres_per_unit, seed,
         )  # fmt: skip
         _write(partial, splits, samples_per_shard, seed, progress)
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    except OSError as error:
-        raise disk_failure(out, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return Packed(out, splits["train"].count, splits["val"].count)
+    return Packed(out.resolve(), splits["train"].count, splits["val"].count)
 
 
 def _check_numbers(

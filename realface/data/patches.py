@@ -11,6 +11,7 @@ from torch import Tensor
 from realface.data.samples import Patch
 from realface.errors import InputError
 from realface.geometry.placement import place
+from realface.maps.io import require_object_space
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.subject import Subject
 
@@ -84,7 +85,8 @@ class SubjectPatches:
                 f"{folder} without a reflectance map", f"one of {', '.join(REFLECTANCE)}", "add it"
             )
         for kind in self.kinds:
-            self.subject.require_object_space(kind)
+            record = self.subject.record.maps[kind]
+            require_object_space(folder / record.file, KINDS[kind], record)
         mask = self.subject.open("mask") if "mask" in self.subject else None
         if mask is None:
             log.info("%s: no mask, every texel is taken as valid", folder)

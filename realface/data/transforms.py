@@ -98,15 +98,20 @@ def _crop(sample: Batch, y: int, x: int, size: int) -> Batch:
 class SkinTone:
     """Varies the colour of the skin: gamma, brightness and hue of ``diffuse_albedo``.
 
-    The albedo changes before it is lit, so input and target change together: the network sees
-    more skin tones, and no target contradicts its input. By albumentations, on CPU.
+    The albedo changes before it is lit, so for de-lighting input and target change together: the
+    network sees more skin tones, and no target contradicts its input. For the specular albedo
+    and the normals only the input changes: they must not depend on the tone. By albumentations,
+    on CPU.
 
     Args:
-        probability: Of each change.
+        probability: Of each change; 0 imports nothing.
         seed: Of its random numbers.
     """
 
     def __init__(self, probability: float, seed: int) -> None:
+        self._transforms = None
+        if probability == 0:
+            return
         # Else the import asks the internet for a newer version.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations
@@ -126,7 +131,7 @@ class SkinTone:
 
     def __call__(self, sample: Batch) -> Batch:
         """Vary the sample's albedo, if it has one."""
-        if "diffuse_albedo" not in sample:
+        if self._transforms is None or "diffuse_albedo" not in sample:
             return sample
         image = sample["diffuse_albedo"].permute(1, 2, 0).contiguous().numpy()
         varied = self._transforms(image=image)["image"]

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realface.errors import InputError
 from realface.geometry.frames import corner_tangents
 from realface.geometry.mesh import Mesh
 from realface.geometry.normals import unit_or
@@ -39,9 +40,21 @@ def bake(mesh: Mesh, height: int, width: int, padding: int = 8) -> dict[str, Ten
         ``(1, H, W)``, +1 or -1: the bitangent, toward growing v, is handedness * cross(normal,
         tangent); ``mask`` ``(1, H, W)``, 1 on the mesh. Beyond the rim shape is 0, normals are
         (0, 0, 1), tangents (1, 0, 0).
+
+    Raises:
+        InputError: If a number makes no sense, or no texel is covered.
     """
+    for name, value, least in (("height", height, 1), ("width", width, 1), ("padding", padding, 0)):
+        if value < least:
+            raise InputError(f"{name} {value}", f"at least {least}", "correct the flag")
     raster = rasterise(mesh.uvs, mesh.triangles, height, width)
     covered = torch.from_numpy(raster.index >= 0)
+    if not covered.any():
+        raise InputError(
+            f"a mesh that covers nothing of a map of {height}x{width} (height x width)",
+            "UVs that lay triangles over the centres of texels",
+            "check the mesh's UVs, or ask for a larger map",
+        )
     _report(raster, int(covered.sum()))
     mask = covered[None].float()
     maps = {"shape": torch.zeros(3, height, width), "handedness": torch.ones(1, height, width)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from realface.errors import InputError
 from realface.geometry.measure import (
     median_position,
     millimetres_per_texel,
@@ -44,8 +45,14 @@ def place(shape: MapFile, mask: MapFile | None, millimetres_per_unit: float | No
         millimetres_per_unit: Of ``shape``; None: estimated from the face's width, and logged.
 
     Raises:
-        InputError: If the mask is empty or the surface has no width.
+        InputError: If the mask is empty or of another size, or the surface has no width.
     """
+    if mask is not None and mask.size != shape.size:
+        raise InputError(
+            f"{mask.path} of {mask.size[0]}x{mask.size[1]} (height x width)",
+            f"the size of its shape: {shape.path} is {shape.size[0]}x{shape.size[1]}",
+            "add the mask again with `realface add ... --resample`",
+        )
     positions = shape.whole()
     valid = torch.ones_like(positions[:1]) if mask is None else mask.whole()
     scale = millimetres_per_unit

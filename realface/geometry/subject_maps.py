@@ -1,7 +1,8 @@
 """Making a subject folder from a mesh and captured images, one explicit step at a time."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from realface.geometry.mesh import load_mesh
 from realface.geometry.normals import blur_normals, normals_from_shape
 from realface.geometry.placement import place
 from realface.maps.encoding import unit
-from realface.maps.files import read_image
+from realface.maps.files import whole_folder
 from realface.maps.io import MapFile
 from realface.maps.kinds import KINDS, Encoding, Green, Space
 from realface.maps.record import FILE_NAME, SubjectRecord
 from realface.maps.spaces import offset_to_object, tangent_to_object
-from realface.maps.subject import Subject, record_of, save_map
+from realface.maps.subject import Subject, map_files, record_of, save_map
 
 log = logging.getLogger(__name__)
 
-DIFFUSE_BLUR = 1.0  # mm; about the mean free path of red light in skin
+DIFFUSE_BLUR = 1.0
+"""Of `derive_diffuse_normals` [mm]: about the mean free path of red light in skin."""
 
 
 def bake_subject(
@@ -53,21 +55,19 @@ def bake_subject(
         about: What ``subject.json`` says besides.
 
     Raises:
-        InputError: If the mesh cannot be used, or the folder is a subject already.
+        InputError: If the mesh or a number cannot be used, or the folder is there and not empty.
+        FailureError: If the disk refuses; nothing is left in ``folder``.
     """
-    if (folder / FILE_NAME).exists():
-        raise InputError(
-            f"{folder}, which is a subject already", "a new folder", "name another or remove it"
-        )
-    maps = bake(load_mesh(mesh, tile=tile, parts=parts, flip_v=flip_v), height, width, padding)
-    valid = maps["mask"] > 0.5
-    # Beyond the rim positions are 0, which may lie far from the face and waste the range.
-    middle = maps["shape"][:, valid[0]].mean(1).view(3, 1, 1)
-    far = (maps["shape"] == 0).all(0, keepdim=True)
-    maps["shape"] = torch.where(far, middle, maps["shape"])
-    save_map(folder, "shape", maps["shape"], about=about or SubjectRecord(source=mesh.name))
-    save_map(folder, "shape_normals", maps["shape_normals"])
-    save_map(folder, "mask", maps["mask"], bits=8)
+    with whole_folder(folder) as partial:
+        maps = bake(load_mesh(mesh, tile=tile, parts=parts, flip_v=flip_v), height, width, padding)
+        valid = maps["mask"] > 0.5
+        # Beyond the rim positions are 0, which may lie far from the face and waste the range.
+        middle = maps["shape"][:, valid[0]].mean(1).view(3, 1, 1)
+        far = (maps["shape"] == 0).all(0, keepdim=True)
+        maps["shape"] = torch.where(far, middle, maps["shape"])
+        save_map(partial, "shape", maps["shape"], about=about or SubjectRecord(source=mesh.name))
+        save_map(partial, "shape_normals", maps["shape_normals"])
+        save_map(partial, "mask", maps["mask"], bits=8)
 
 
 def add_map(
@@ -76,9 +76,11 @@ def add_map(
     file: Path,
     *,
     encoding: Encoding | None = None,
-    space: Space = "object",
-    green: Green = "gl",
+    space: Space | None = None,
+    green: Green | None = None,
     mesh: Path | None = None,
+    tile: tuple[int, int] | None = None,
+    parts: Sequence[str] | None = None,
     flip_v: bool = False,
     resample: bool = False,
     derived: bool = False,
@@ -89,38 +91,83 @@ def add_map(
         folder: Subject folder; made if it is not there.
         kind: What the image is.
         file: The image.
-        encoding: Of colours, if it is not the kind's own.
-        space: Of normals.
-        green: Of normals.
+        encoding: Of colours; None: the kind's own, linear in a file of floats.
+        space: Of normals; None: object.
+        green: Of normals; None: gl.
         mesh: Whose tangent frame ``tangent`` normals are relative to.
+        tile: UDIM tile of that mesh; None: (0, 0).
+        parts: OBJ materials or glTF meshes of that mesh to keep; None: all.
         flip_v: That mesh's v runs downwards.
         resample: Bring an image of another size to the subject's.
         derived: The image was computed, not captured.
 
     Raises:
         InputError: If the image cannot be used, has another size and ``resample`` is not given,
-            or ``space`` needs a mesh or ``shape_normals`` that are not there.
+            ``space`` needs a mesh or ``shape_normals`` that are not there, or an argument says
+            what this kind does not have.
     """
-    pixels = read_image(file)
-    record = record_of(file, kind, pixels)
-    if encoding is not None:
-        record = replace(record, encoding=encoding)
-    if KINDS[kind].encoding == "unit_vector":
-        record = replace(record, space=space, green=green)
-    values = MapFile(file, KINDS[kind], record).whole()
-    subject = Subject(folder) if (folder / FILE_NAME).exists() else None
-    if subject is not None:
-        values = _fitted(values, kind, file, subject, resample)
+    frame = {"mesh": mesh, "tile": tile, "part": parts, "flip-v": flip_v or None}
+    _check_arguments(kind, {"encoding": encoding, "space": space, "green": green}, frame)
+    record = record_of(file, kind)
+    record = replace(
+        record,
+        encoding=encoding or record.encoding,
+        space=space or record.space,
+        green=green or record.green,
+    )
+    log.info("%s: taken as %s", file, record.meaning)
+    read = MapFile(file, KINDS[kind], record).whole()
+    there = folder.is_dir() and ((folder / FILE_NAME).exists() or bool(map_files(folder)))
+    subject = Subject(folder) if there else None
+    values = _fitted(read, kind, file, subject, resample, record.space)
     if record.space == "tangent":
-        values = _from_tangent(values, kind, mesh, flip_v)
+        values = _from_tangent(values, kind, mesh, tile or (0, 0), parts, flip_v)
     elif record.space == "offset":
         values = _from_offset(values, folder, subject)
-    save_map(folder, kind, values, bits=8 if record.bits == 8 and not resample else 16,
-             derived=derived)  # fmt: skip
+    as_it_was = values is read and record.encoding == KINDS[kind].encoding
+    exact = record.bits == 8 and as_it_was and not KINDS[kind].is_vector
+    save_map(folder, kind, values, bits=8 if exact else 16, derived=derived)
 
 
-def _fitted(values: Tensor, kind: str, file: Path, subject: Subject, resample: bool) -> Tensor:
-    size = subject.size()
+def _check_arguments(
+    kind: str, meaning: Mapping[str, str | None], frame: Mapping[str, object]
+) -> None:
+    """Refuse what says nothing about this kind, or about normals in this space."""
+    of = KINDS[kind]
+    for name in ("space", "green"):
+        if meaning[name] is not None and of.encoding != "unit_vector":
+            raise InputError(
+                f"--{name} {meaning[name]} for {kind}, which holds no normals",
+                f"--{name} for normals only",
+                "leave it out",
+            )
+    if meaning["encoding"] is not None and of.is_vector:
+        raise InputError(
+            f"--encoding {meaning['encoding']} for {kind}, which holds vectors",
+            "--encoding for colours and grey values only",
+            "leave it out",
+        )
+    for name, value in frame.items():
+        if value is not None and meaning["space"] != "tangent":
+            space = f"{meaning['space'] or 'object'} space"
+            raise InputError(
+                f"--{name} for {kind}" + (f" in {space}" if of.encoding == "unit_vector" else ""),
+                f"--{name} for tangent-space normals only",
+                "leave it out, or say --space tangent",
+            )
+
+
+def _fitted(
+    values: Tensor,
+    kind: str,
+    file: Path,
+    subject: Subject | None,
+    resample: bool,
+    space: Space | None,
+) -> Tensor:
+    if subject is None or set(subject.record.maps) == {kind}:
+        return values
+    size = subject.size(without=kind)
     found = tuple(values.shape[-2:])
     if found == size:
         return values
@@ -131,31 +178,39 @@ def _fitted(values: Tensor, kind: str, file: Path, subject: Subject, resample: b
             "pass --resample to bring it to this size",
         )
     log.info("%s: resampled from %dx%d to %dx%d (height x width)", file, *found, *size)
-    return resized(values, kind, size)
+    return _resized(values, kind, size, unit_length=space in ("object", "tangent"))
 
 
-def resized(values: Tensor, kind: str, size: tuple[int, int]) -> Tensor:
+def _resized(values: Tensor, kind: str, size: tuple[int, int], *, unit_length: bool) -> Tensor:
     """A map ``(C, H, W)`` at another size: bicubic, low-passed when it shrinks.
 
     Colours are mixed as encoded, where steps look even, and kept in [0, 1]; a mask stays 0 or 1;
-    normals come back to unit length.
+    normals come back to ``unit_length``.
     """
     if kind == "mask":
         return F.interpolate(values[None], size, mode="area")[0].round()
     made = F.interpolate(values[None], size, mode="bicubic", antialias=True)[0]
-    if KINDS[kind].encoding == "unit_vector":
-        return unit(made)
-    return made if KINDS[kind].is_vector else made.clamp(0, 1)
+    if KINDS[kind].is_vector:
+        return unit(made) if unit_length else made
+    return made.clamp(0, 1)
 
 
-def _from_tangent(values: Tensor, kind: str, mesh: Path | None, flip_v: bool) -> Tensor:
+def _from_tangent(
+    values: Tensor,
+    kind: str,
+    mesh: Path | None,
+    tile: tuple[int, int],
+    parts: Sequence[str] | None,
+    flip_v: bool,
+) -> Tensor:
     if mesh is None:
         raise InputError(
             f"{kind} in tangent space without a mesh",
             "the mesh whose frame they are relative to",
             "give it with --mesh",
         )
-    frame = bake(load_mesh(mesh, flip_v=flip_v), *values.shape[-2:])
+    height, width = values.shape[-2:]
+    frame = bake(load_mesh(mesh, tile=tile, parts=parts, flip_v=flip_v), height, width)
     return tangent_to_object(values, frame["tangents"], frame["shape_normals"], frame["handedness"])
 
 
@@ -180,9 +235,11 @@ def derive_diffuse_normals(folder: Path, blur: float = DIFFUSE_BLUR) -> None:
         blur: Standard deviation of the Gaussian [mm].
 
     Raises:
-        InputError: If a map is missing.
+        InputError: If a map is missing or of another size than the others.
     """
+    _check_blur(blur)
     subject = Subject(folder)
+    subject.size()
     specular, shape = subject.open("specular_normals"), subject.open("shape")
     specular.require_object_space()
     mask = subject.open("mask") if "mask" in subject else None
@@ -199,12 +256,20 @@ def derive_shape_normals(folder: Path, blur: float = 0.0) -> None:
 
     Args:
         folder: Subject with ``shape``.
-        blur: Standard deviation of a Gaussian over the positions [texels]; an 8-bit map needs some.
+        blur: Standard deviation of a Gaussian over the normals, weighted by area [texels]; a
+            shape of 8 bits needs some.
 
     Raises:
-        InputError: If there is no shape.
+        InputError: If there is no shape, or maps differ in size.
     """
+    _check_blur(blur)
     subject = Subject(folder)
+    subject.size()
     shape = subject.open("shape").whole()
     valid = subject.open("mask").whole() if "mask" in subject else torch.ones_like(shape[:1])
     save_map(folder, "shape_normals", normals_from_shape(shape, valid, blur), derived=True)
+
+
+def _check_blur(blur: float) -> None:
+    if not 0 <= blur < math.inf:
+        raise InputError(f"blur {blur:g}", "0 or more", "correct the flag")

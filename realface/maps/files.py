@@ -6,7 +6,8 @@ rest of a truncated file), TIFF through tifffile, EXR through OpenEXR. Arrays ar
 """
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,35 @@ def read_image(path: Path) -> Array:
             of channels, or holds NaN or infinity.
         FailureError: If memory does not suffice.
     """
+    pixels = _decoded(path, _READERS)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
+        pixels = pixels[..., [0, 0, 0, 1]]
+    _check(path, pixels)
+    return pixels
+
+
+def read_form(path: Path) -> tuple[tuple[int, int], np.dtype]:
+    """``(height, width)`` and type of an image, from the header of a PNG or TIFF alone.
+
+    EXR and JPEG are decoded whole: what their codecs make of a header is not the type of the
+    pixels that they return.
+
+    Raises:
+        InputError: As `read_image`, as far as the header tells.
+        FailureError: If memory does not suffice.
+    """
+    if path.suffix.lower() not in _FORMS:
+        pixels = read_image(path)
+        return pixels.shape[:2], pixels.dtype
+    size, dtype = _decoded(path, _FORMS)
+    _check_type(path, dtype)
+    return size, dtype
+
+
+def _decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
+    """What the suffix's reader makes of a file; whatever it raises, in three parts."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(
@@ -47,7 +77,7 @@ def read_image(path: Path) -> Array:
     if not path.is_file():
         raise InputError(f"{path}, which is no file", "an image", "check the path")
     try:
-        pixels = _READERS[suffix](path)
+        return readers[suffix](path)
     except MemoryError as error:
         raise FailureError(
             f"reading {path} failed: {error or 'out of memory'}",
@@ -60,12 +90,6 @@ def read_image(path: Path) -> Array:
             f"a whole {suffix[1:].upper()} file",
             "write or copy it again, as RGB or grey",
         ) from error
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
-        pixels = pixels[..., [0, 0, 0, 1]]
-    _check(path, pixels)
-    return pixels
 
 
 def _check(path: Path, pixels: Array) -> None:
@@ -75,12 +99,7 @@ def _check(path: Path, pixels: Array) -> None:
             "an image of 1, 3 or 4 channels",
             "save it as grey, RGB or RGBA, one page",
         )
-    if pixels.dtype not in (np.uint8, np.uint16, np.float16, np.float32):
-        raise InputError(
-            f"{path} with {pixels.dtype} values",
-            "8 or 16 bit integers, half or float",
-            "save it at one of these depths",
-        )
+    _check_type(path, pixels.dtype)
     if pixels.dtype.kind == "f":
         bad = ~np.isfinite(pixels).all(axis=2)
         if bad.any():
@@ -93,12 +112,35 @@ def _check(path: Path, pixels: Array) -> None:
             )
 
 
+def _check_type(path: Path, dtype: np.dtype) -> None:
+    if dtype not in (np.uint8, np.uint16, np.float16, np.float32):
+        raise InputError(
+            f"{path} with {dtype} values",
+            "8 or 16 bit integers, half or float",
+            "save it at one of these depths",
+        )
+
+
 def _read_png(path: Path) -> Array:
     import imagecodecs
 
     data = path.read_bytes()
-    _check_header(int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    _png_form(data)
     return imagecodecs.png_decode(data)
+
+
+def _read_png_form(path: Path) -> tuple[tuple[int, int], np.dtype]:
+    with path.open("rb") as file:
+        return _png_form(file.read(25))
+
+
+def _png_form(data: bytes) -> tuple[tuple[int, int], np.dtype]:
+    """From the 25 bytes that end with the bit depth; what has fewer bits is read as 8."""
+    if len(data) < 25 or data[12:16] != b"IHDR":
+        raise ValueError("it has no PNG header")
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    _check_header(width, height)
+    return (height, width), np.dtype("u2" if data[24] == 16 else "u1")
 
 
 def _check_header(width: int, height: int) -> None:
@@ -148,6 +190,15 @@ def _read_tiff(path: Path) -> Array:
     return pixels
 
 
+def _read_tiff_form(path: Path) -> tuple[tuple[int, int], np.dtype]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        _check_header(page.imagewidth, page.imagelength)
+        return (page.imagelength, page.imagewidth), np.dtype(page.dtype)
+
+
 def _read_exr(path: Path) -> Array:
     import OpenEXR
 
@@ -173,6 +224,7 @@ _READERS = {
     ".tiff": _read_tiff,
     ".exr": _read_exr,
 }
+_FORMS = {".png": _read_png_form, ".tif": _read_tiff_form, ".tiff": _read_tiff_form}
 
 
 def write_image(path: Path, pixels: Array) -> None:
@@ -232,6 +284,33 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise disk_failure(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill; renamed to ``path`` at the end, or removed if that fails.
+
+    Raises:
+        InputError: If ``path`` is there and not an empty folder.
+        FailureError: If the disk refuses.
+    """
+    path = path.resolve()
+    partial = partial_path(path)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(
+                f"{path}, which exists", "a new or empty folder", "remove it or name another"
+            )
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if path.exists():
+            path.rmdir()
+        os.replace(partial, path)
+    except OSError as error:
+        raise disk_failure(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def disk_failure(path: Path, error: OSError) -> FailureError:

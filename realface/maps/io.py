@@ -79,11 +79,7 @@ class MapFile:
         return self.read(0, 0, *self.size)
 
     def require_object_space(self) -> None:
-        """Refuse normals that are not in object space.
-
-        Raises:
-            InputError: With the command that converts them.
-        """
+        """`require_object_space` of this file."""
         require_object_space(self.path, self.kind, self.record)
 
 
@@ -112,7 +108,7 @@ def decode(pixels: Array, kind: MapKind, record: MapRecord) -> Tensor:
     if record.green == "dx":
         values = flip_green(values)
     values = convert(values, record.encoding, kind.encoding)
-    return unit(values) if kind.encoding == "unit_vector" else values
+    return unit(values) if _are_unit(kind, record) else values
 
 
 def encode(values: Tensor, kind: MapKind, record: MapRecord, dtype: np.dtype) -> Array:
@@ -120,9 +116,18 @@ def encode(values: Tensor, kind: MapKind, record: MapRecord, dtype: np.dtype) ->
 
     Integers are rounded to nearest; what lies outside their range takes its end, since a
     network's overshoot has no other meaning in an integer file.
+
+    Raises:
+        InputError: If an offset is longer than 1 along an axis, which files do not hold.
     """
-    if kind.encoding == "unit_vector":
+    if _are_unit(kind, record):
         values = unit(values)
+    elif record.space == "offset" and (longest := float(values.abs().max())) > 1 + 1e-6:
+        raise InputError(
+            f"{kind.name} with an offset of {longest:.3g}",
+            "offsets between -1 and 1",
+            "write these normals in object space",
+        )
     values = convert(values.float(), kind.encoding, record.encoding)
     if record.green == "dx":
         values = flip_green(values)
@@ -132,6 +137,11 @@ def encode(values: Tensor, kind: MapKind, record: MapRecord, dtype: np.dtype) ->
         top = float(np.iinfo(dtype).max)
         values = (values * top).round_().clamp_(0, top)
     return values.permute(1, 2, 0).contiguous().numpy().astype(dtype)
+
+
+def _are_unit(kind: MapKind, record: MapRecord) -> bool:
+    """An offset is added to a normal; it is none itself."""
+    return kind.encoding == "unit_vector" and record.space != "offset"
 
 
 def _offset(record: MapRecord) -> Tensor:

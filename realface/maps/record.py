@@ -103,21 +103,41 @@ class MapRecord:
         """``(height, width)`` [px]."""
         return self.height, self.width
 
+    @property
+    def meaning(self) -> str:
+        """Encoding, and space and green direction of normals, for people."""
+        return ", ".join(item for item in (self.encoding, self.space, self.green) if item)
 
-def default_record(kind: str, file: str, height: int, width: int, bits: int) -> MapRecord:
-    """What a file of this kind means where nothing else is said; floats hold plain vectors."""
+
+def default_record(
+    kind: str, file: str, height: int, width: int, bits: int, *, floats: bool | None = None
+) -> MapRecord:
+    """What a file of this kind means where nothing else is said.
+
+    Integers hold the kind's own encoding, vectors as 0.5 v + 0.5. Floats hold scene-linear
+    colour, as renderers and photographers write it, and plain vectors.
+
+    Args:
+        kind: What the map is.
+        file: Name inside the subject folder.
+        height: Rows [px].
+        width: Columns [px].
+        bits: Per channel.
+        floats: The file holds floats; None: where it is an EXR or has 32 bits.
+    """
     encoding = KINDS[kind].encoding
     normals = encoding == "unit_vector"
-    stored = SIGNED_RANGE if bits == 32 or file.lower().endswith(".exr") else UNIT_RANGE
+    if floats is None:
+        floats = bits == 32 or file.lower().endswith(".exr")
     return MapRecord(
         file=file,
-        encoding=encoding,
+        encoding="linear" if floats and not KINDS[kind].is_vector else encoding,
         height=height,
         width=width,
         bits=bits,
         space="object" if normals else None,
         green="gl" if normals else None,
-        range=stored if KINDS[kind].is_vector else None,
+        range=(SIGNED_RANGE if floats else UNIT_RANGE) if KINDS[kind].is_vector else None,
     )
 
 

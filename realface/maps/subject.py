@@ -2,17 +2,17 @@
 
 import logging
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from torch import Tensor
 
 from realface.errors import InputError
-from realface.maps.files import SUFFIXES, Array, disk_failure, read_image
-from realface.maps.io import MapFile, require_object_space, tight_range, write_map
+from realface.maps.files import SUFFIXES, disk_failure, read_form
+from realface.maps.io import MapFile, tight_range, write_map
 from realface.maps.kinds import KINDS
 from realface.maps.record import (
     FILE_NAME,
-    SIGNED_RANGE,
     MapRecord,
     SubjectRecord,
     default_record,
@@ -21,6 +21,8 @@ from realface.maps.record import (
 )
 
 log = logging.getLogger(__name__)
+
+_NOTICE = 30  # days before a subject's data must be destroyed
 
 
 class Subject:
@@ -51,6 +53,7 @@ class Subject:
             if kind not in record.maps:
                 record = record.with_map(kind, _by_default(_only(folder, kind, found), kind))
         self.record = record
+        self._tell_expiry()
         if not record.maps:
             raise InputError(
                 f"{folder} without a single map",
@@ -62,6 +65,15 @@ class Subject:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.resolve().name
+
+    def _tell_expiry(self) -> None:
+        if self.record.expires is None:
+            return
+        left = (date.fromisoformat(self.record.expires) - date.today()).days
+        if left < 0:
+            log.warning("%s: its terms expired on %s: destroy it", self.folder, self.record.expires)
+        elif left <= _NOTICE:
+            log.warning("%s: its terms expire on %s", self.folder, self.record.expires)
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.record.maps
@@ -81,22 +93,16 @@ class Subject:
         record = self.record.maps[kind]
         return MapFile(self.folder / record.file, KINDS[kind], record)
 
-    def require_object_space(self, kind: str) -> None:
-        """Refuse normals that are not in object space.
-
-        Raises:
-            InputError: With the command that converts them.
-        """
-        record = self.record.maps[kind]
-        require_object_space(self.folder / record.file, KINDS[kind], record)
-
-    def size(self) -> tuple[int, int]:
+    def size(self, without: str | None = None) -> tuple[int, int]:
         """``(height, width)`` that all maps share.
+
+        Args:
+            without: A map that does not count, since it is about to be replaced.
 
         Raises:
             InputError: If they differ.
         """
-        sizes = {kind: record.size for kind, record in self.record.maps.items()}
+        sizes = {kind: record.size for kind, record in self.record.maps.items() if kind != without}
         first_kind, first = next(iter(sizes.items()))
         for kind, size in sizes.items():
             if size != first:
@@ -129,21 +135,20 @@ def _only(folder: Path, kind: str, found: list[Path]) -> Path:
 
 
 def _by_default(path: Path, kind: str) -> MapRecord:
-    record = record_of(path, kind, read_image(path))
-    details = ", ".join(
-        str(item) for item in (record.encoding, record.space, record.green) if item is not None
-    )
-    log.info("%s: not in subject.json, taken as %s", path, details)
+    record = record_of(path, kind)
+    log.info("%s: not in subject.json, taken as %s", path, record.meaning)
     return record
 
 
-def record_of(path: Path, kind: str, pixels: Array) -> MapRecord:
-    """The default record of an image that has been read."""
-    height, width = pixels.shape[:2]
-    record = default_record(kind, path.name, height, width, pixels.dtype.itemsize * 8)
-    if KINDS[kind].is_vector and pixels.dtype.kind == "f":  # a TIFF of halves looks like integers
-        record = replace(record, range=SIGNED_RANGE)
-    return record
+def record_of(path: Path, kind: str) -> MapRecord:
+    """The default record of an image.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    size, dtype = read_form(path)
+    floats = dtype.kind == "f"  # by bits alone, a TIFF of halves looks like integers
+    return default_record(kind, path.name, *size, dtype.itemsize * 8, floats=floats)
 
 
 def save_map(

@@ -8,6 +8,9 @@ from realface.metrics.masked import mean_of_valid, valid_texels
 SSIM_WINDOW = 11
 """Taps of the Gaussian window, sigma 1.5, as in the paper [px]."""
 
+SMALLEST = SSIM_WINDOW // 2 + 1
+"""Least height and width that the window's reflected border leaves room for [px]."""
+
 
 def psnr(predicted: Tensor, truth: Tensor, mask: Tensor, max: float = 1.0) -> Tensor:
     r"""Peak signal-to-noise ratio :math:`10 \log_{10}(max^2 / mse)` in dB.

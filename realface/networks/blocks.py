@@ -1,5 +1,6 @@
 """Parts that the generators and the discriminator are made of."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
@@ -12,11 +13,11 @@ from realface.networks.norms import Norm, normalisation
 Upsampling = Literal["transposed", "resize"]
 
 INITIAL_STD = 0.02
-"""Standard deviation of a fresh convolution's weights, as in pix2pixHD."""
+"""Standard deviation of a fresh convolution's weights before a norm, as in pix2pixHD."""
 
 NEAR_ZERO_STD = 1e-4
-"""The same for the last convolution of a residual generator: its first correction is about
-0.005 of a range of 2, and its gradient still reaches the layers below."""
+"""The same for the last convolution of a residual generator, or of one without norms: its first
+correction is about 0.005 of a range of 2, and its gradient still reaches the layers below."""
 
 
 class ResidualBlock(nn.Module):
@@ -64,6 +65,10 @@ class OutputHead(nn.Module):
             return torch.tanh(raw)
         base = torch.stack([network_input[:, c] for c in self.residual_channels], dim=1)
         return base + raw
+
+    def start_at(self, value: float) -> None:
+        """Makes a fresh head without residual channels return about ``value``, in (-1, 1)."""
+        nn.init.constant_(self.convolution.get_parameter("bias"), math.atanh(value))
 
 
 def convolution(
@@ -125,13 +130,22 @@ def upsampling_convolution(
     return [layer, normalisation(norm), nn.ReLU(inplace=True)]
 
 
-def initialise(network: nn.Module) -> None:
-    """Draws fresh weights in place: N(0, 0.02), biases zero, a residual head near zero."""
+def initialise(network: nn.Module, norm: Norm) -> None:
+    """Draws fresh weights in place; biases are zero, and a residual head near zero.
+
+    With a norm: N(0, 0.02), as pix2pixHD. Without one these weights would let the signal die out
+    layer by layer: He et al.'s scale (arXiv:1502.01852) keeps it, and residual blocks start as
+    the identity (Zhang et al., "Fixup Initialization", arXiv:1901.09321), or it would grow.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             _draw(module, INITIAL_STD)
+            if norm == "none":
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     for module in network.modules():
-        if isinstance(module, OutputHead) and module.residual_channels is not None:
+        if isinstance(module, ResidualBlock) and norm == "none":
+            _draw([part for part in module.body if isinstance(part, nn.Conv2d)][-1], 0.0)
+        if isinstance(module, OutputHead) and (module.residual_channels or norm == "none"):
             _draw(module.convolution, NEAR_ZERO_STD)
 
 

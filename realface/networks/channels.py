@@ -96,14 +96,13 @@ def residual_channels(
     Args:
         inputs: Words of :data:`INPUTS`, in the order of the network's channels.
         base: The word whose channels the output starts from; one of ``inputs``.
-        out_channels: Channels of the output; None: as many as ``base`` has. One channel from
-            three is the middle one: green, which carries most of an albedo's luma.
+        out_channels: Channels of the output; None: as many as ``base`` has.
 
     Returns:
         One index for each output channel.
 
     Raises:
-        InputError: If ``base`` is not among the inputs or has too few channels.
+        InputError: If ``base`` is not among the inputs or has another number of channels.
     """
     words = _words(inputs)
     if base not in inputs:
@@ -116,11 +115,9 @@ def residual_channels(
     start, channels = sum(word.channels for word in words[:place]), words[place].channels
     if out_channels in (None, channels):
         return list(range(start, start + channels))
-    if out_channels == 1:
-        return [start + channels // 2]
     raise InputError(
         f"residual base {base!r} with {channels} channels for an output of {out_channels}",
-        f"an output of {channels} channels, or of 1",
+        f"an output of {channels} channels",
         "choose another base, or none",
     )
 

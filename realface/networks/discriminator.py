@@ -44,7 +44,7 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(
             PatchDiscriminator(in_channels, base_channels, layers, norm) for _ in range(scales)
         )
-        initialise(self)
+        initialise(self, norm)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Features and verdicts on every scale, full resolution first.

@@ -29,9 +29,12 @@ class Generator(nn.Module):
             and still reach it through the convolutions [px]. Further than this from a
             window's edge no padding is seen. Exact for the worst position on the stride
             grid, an upper bound for the others.
+        head: The last layer.
         spatial_statistics: True where a norm's statistics couple all texels of a window,
             however far apart; the margin then bounds only the convolutions' part.
     """
+
+    head: OutputHead
 
     def __init__(
         self, arguments: dict[str, Any], multiple_of: int, minimum_size: int, receptive_margin: int
@@ -128,7 +131,7 @@ class GlobalGenerator(Generator):
             in_channels, base_channels, downsamples, blocks, norm, upsampling
         )
         self.head = OutputHead(base_channels, out_channels, residual_channels)
-        initialise(self)
+        initialise(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate network channels, see :mod:`realface.networks.channels`.
@@ -214,7 +217,7 @@ class LocalGenerator(Generator):
             *upsampling_convolution(half, base_channels, norm, upsampling),
         )
         self.head = OutputHead(base_channels, out_channels, residual_channels)
-        initialise(self)
+        initialise(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate network channels, see :mod:`realface.networks.channels`.

@@ -3,25 +3,34 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from realface.errors import FailureError, InputError
+from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.geometry.placement import PlacedShape, Placement, place
 from realface.maps.files import disk_failure
 from realface.maps.io import Compression, MapFile, open_writer
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
-from realface.pipeline.results import check_output, read_done, write_done, write_subject
+from realface.pipeline.results import (
+    Done,
+    check_output,
+    made_from,
+    read_done,
+    remove_map,
+    write_done,
+    write_subject,
+)
 from realface.tiling.engine import Source, Stitched, stitch
 from realface.tiling.pad import cropped, padded
 from realface.tiling.plan import Plan
 from realface.tiling.plan import plan as plan_windows
+from realface.tiling.windows import next_multiple
 from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -84,21 +93,16 @@ class Job:
     ) -> None:
         self.subject, self.pad = subject, pad
         self.size = subject.size()
-        ordered = [translators[kind] for kind in REFLECTANCE if kind in translators]
+        ordered = in_order(translators)
         self._files = self._open(ordered)
         self.stages = [self._stage(one, window, overlap, batch) for one in ordered]
         self._placement = self._place(ordered)
 
     def _open(self, translators: Sequence[TrainedTranslator]) -> dict[str, MapFile]:
-        made: set[str] = set()
-        files: dict[str, MapFile] = {}
-        for translator in translators:
-            for kind in (*translator.kinds, "mask"):
-                if kind in made or kind in files or (kind == "mask" and kind not in self.subject):
-                    continue
-                files[kind] = self.subject.open(kind)
-                files[kind].require_object_space()
-            made.add(translator.descriptor.translator)
+        mask = ("mask",) if "mask" in self.subject else ()
+        files = {kind: self.subject.open(kind) for kind in (*given_kinds(translators), *mask)}
+        for file in files.values():
+            file.require_object_space()
         if "mask" not in files:
             log.info("%s: no mask, every texel is taken as valid", self.subject.folder)
         elif not (files["mask"].whole() > 0.5).any():
@@ -170,7 +174,9 @@ class Job:
         """Stitch every map into a new subject folder.
 
         Each map is written under a temporary name and renamed when it is whole; a map that an
-        earlier run of the same job finished is kept. ``subject.json`` names the finished ones.
+        earlier run of the same job finished is kept. ``subject.json`` names the finished ones,
+        marked as derived. Where a map is made anew by another job than before, the folder's maps
+        that were made from the old one are removed with their entries: they no longer go with it.
 
         Args:
             output: The folder.
@@ -188,13 +194,7 @@ class Job:
                 cannot hold so many bits.
             FailureError: If the disk refuses, memory runs out, or a network returns NaN.
         """
-        if bits not in BITS[form]:
-            held = " or ".join(map(str, BITS[form]))
-            raise InputError(
-                f"{form} at {bits} bits",
-                f"{held} bits per channel for {form}",
-                f"choose {held}, or another format",
-            )
+        check_format(form, bits)
         check_output(output, self.subject.folder)
         results: dict[str, Stitched] = {}
         try:
@@ -205,26 +205,35 @@ class Job:
                 path = output / f"{stage.kind}.{form}"
                 record = self._record(stage.kind, path.name, bits)
                 mark = self._fingerprint(stage, record, compression)
-                if done.get(stage.kind) == mark and path.is_file():
+                before = done.get(stage.kind)
+                if before is not None and before.job == mark and path.is_file():
                     log.info("%s is there already, made by the same job", path)
                 else:
-                    # First forgotten, so that a broken run leaves no claim on an old file.
-                    done.pop(stage.kind, None)
+                    # First disowned, so that a broken run leaves no claim on an old file.
+                    if before is not None:
+                        done[stage.kind] = replace(before, job="")
                     write_done(output, self.subject.folder, done)
                     results[stage.kind] = self._stitch(
                         stage, path, record, made, device, compression, progress
                     )
+                    if before is None or before.job != mark:
+                        for kind in made_from(stage.kind, done):
+                            remove_map(output, kind)
+                            del done[kind]
                 write_subject(output, self.subject.record, stage.kind, record)
-                done[stage.kind] = mark
+                done[stage.kind] = Done(mark, tuple(kind for kind in stage.inputs if kind in made))
                 write_done(output, self.subject.folder, done)
                 made[stage.kind] = path
         except OSError as error:
             raise disk_failure(output, error) from error
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise FailureError(
-                f"out of memory on {device}: {str(error).splitlines()[0] if str(error) else error}",
+                f"out of memory on {device}: {(str(error).splitlines() or ['no details'])[0]}",
                 "memory for a batch of windows",
-                "give a smaller --window or --batch, or another --device; finished maps are kept",
+                "give a smaller --batch, with which finished maps are kept, a smaller --window or "
+                "another --device",
             ) from error
         return results
 
@@ -253,6 +262,7 @@ class Job:
                     {stage.kind: cropped(writer, self.size)},
                     stage.plan,
                     device=device,
+                    counted="mask" if "mask" in stage.inputs else None,
                     progress=report,
                 )
         finally:
@@ -272,18 +282,56 @@ class Job:
         return padded(source, stage.plan.multiple_of) if self.pad else source
 
     def _record(self, kind: str, file: str, bits: int) -> MapRecord:
-        return default_record(kind, file, *self.size, bits)
+        return replace(default_record(kind, file, *self.size, bits), derived=True)
 
     def _fingerprint(self, stage: Stage, record: MapRecord, compression: Compression) -> str:
-        """Of everything that the map depends on; files by name, size and time."""
+        """Of everything that the map depends on; files by name, size and time.
+
+        How many windows are computed at once is left out: a smaller batch goes on from here.
+        """
         files = [self._files[kind].path for kind in sorted(self._files)]
         upstream = [one.translator.source for one in self.stages[: self.stages.index(stage) + 1]]
         stamps = [
             (path.resolve().as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in (*files, *upstream)
         ]
-        text = repr((stamps, stage.plan, record, compression, self.pad, self._placement))
+        windows = stage.plan.size, stage.plan.rows, stage.plan.columns
+        text = repr((stamps, windows, record, compression, self.pad, self._placement))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def given_kinds(translators: Sequence[TrainedTranslator]) -> tuple[str, ...]:
+    """The kinds, the mask aside, that a subject must hold: those that no translator before makes.
+
+    Args:
+        translators: In the order in which they run.
+    """
+    made: set[str] = set()
+    given: dict[str, None] = {}
+    for translator in translators:
+        given |= dict.fromkeys(kind for kind in translator.kinds if kind not in made)
+        made.add(translator.descriptor.translator)
+    return tuple(given)
+
+
+def in_order(translators: Mapping[str, TrainedTranslator]) -> list[TrainedTranslator]:
+    """Translators in the order in which they run."""
+    return [translators[kind] for kind in REFLECTANCE if kind in translators]
+
+
+def check_format(form: Format, bits: int) -> None:
+    """Refuse a bit depth that a format cannot hold.
+
+    Raises:
+        InputError: With what it can hold.
+    """
+    if bits not in BITS[form]:
+        held = " or ".join(map(str, BITS[form]))
+        raise InputError(
+            f"{form} at {bits} bits",
+            f"{held} bits per channel for {form}",
+            f"choose {held}, or another format",
+        )
 
 
 def lay_windows(
@@ -315,7 +363,7 @@ def lay_windows(
     channels = sum(KINDS[kind].channels for kind in kinds)
     try:
         laid = plan_windows(
-            _padded_size(size, multiple) if pad else size,
+            (next_multiple(size[0], multiple), next_multiple(size[1], multiple)) if pad else size,
             window=window,
             overlap=overlap,
             multiple_of=multiple,
@@ -346,8 +394,3 @@ def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, 
             blank[:, 2] = 1
         blanked[kind] = torch.where(mask > 0.5, values, blank)
     return blanked
-
-
-def _padded_size(size: tuple[int, int], multiple_of: int) -> tuple[int, int]:
-    height, width = (-(-side // multiple_of) * multiple_of for side in size)
-    return height, width

@@ -1,16 +1,33 @@
 """The output folder: whose maps it holds, which are finished, and what may not be written over."""
 
 import json
+import logging
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from realface.errors import InputError
-from realface.maps.files import SUFFIXES, partial_path
+from realface.maps.files import SUFFIXES, whole_file
 from realface.maps.kinds import KINDS
 from realface.maps.record import FILE_NAME, MapRecord, SubjectRecord, read_record, write_record
 
+log = logging.getLogger(__name__)
+
 DONE_NAME = "infer.json"
 """What was made from what: the same command goes on from here."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished map.
+
+    Attributes:
+        job: Fingerprint of the job that made it; empty while it is being made anew.
+        reads: The maps of the same output folder that it was made from.
+    """
+
+    job: str
+    reads: tuple[str, ...]
 
 
 def check_output(output: Path, subject: Path) -> None:
@@ -37,10 +54,11 @@ def check_output(output: Path, subject: Path) -> None:
             )
 
 
-def read_done(output: Path) -> dict[str, str]:
-    """By map, the fingerprint of the job that made it; empty where nothing can be read."""
+def read_done(output: Path) -> dict[str, Done]:
+    """The finished maps by kind; empty where nothing can be read."""
     try:
-        return dict(json.loads((output / DONE_NAME).read_text(encoding="utf-8"))["maps"])
+        maps = json.loads((output / DONE_NAME).read_text(encoding="utf-8"))["maps"]
+        return {kind: Done(one["job"], tuple(one["reads"])) for kind, one in dict(maps).items()}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -53,19 +71,40 @@ def _read_subject(output: Path) -> str | None:
         return None
 
 
-def write_done(output: Path, subject: Path, done: Mapping[str, str]) -> None:
-    """Note the finished maps, by their fingerprints.
+def write_done(output: Path, subject: Path, done: Mapping[str, Done]) -> None:
+    """Note the finished maps.
 
     Raises:
-        OSError: If the disk refuses; the note before stays.
+        FailureError: If the disk refuses; the note before stays.
     """
-    text = json.dumps({"subject": subject.resolve().as_posix(), "maps": done}, indent=2) + "\n"
-    partial = partial_path(output / DONE_NAME)
-    try:
+    maps = {kind: asdict(one) for kind, one in done.items()}
+    text = json.dumps({"subject": subject.resolve().as_posix(), "maps": maps}, indent=2) + "\n"
+    with whole_file(output / DONE_NAME) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(output / DONE_NAME)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def made_from(kind: str, done: Mapping[str, Done]) -> list[str]:
+    """The finished maps that were made from a map, by way of others too."""
+    found = [kind]
+    for one in found:
+        found += [name for name, about in done.items() if one in about.reads and name not in found]
+    return found[1:]
+
+
+def remove_map(output: Path, kind: str) -> None:
+    """Take a map out of the folder: its entry first, so that none names a missing file.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    there = read_record(output) if (output / FILE_NAME).exists() else SubjectRecord()
+    if kind not in there.maps:
+        return
+    path = output / there.maps[kind].file
+    kept = {name: one for name, one in there.maps.items() if name != kind}
+    write_record(output, replace(there, maps=kept))
+    path.unlink(missing_ok=True)
+    log.warning("%s removed: it was made from a map that is now made anew", path)
 
 
 def write_subject(output: Path, source: SubjectRecord, kind: str, record: MapRecord) -> None:

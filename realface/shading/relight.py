@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from realface.geometry.placement import PlacedShape, place
+from realface.maps.kinds import REFLECTANCE
 from realface.maps.subject import Subject, save_map
 from realface.shading.blinn_phong import lit_texture
 from realface.shading.lights import Lights, random_lights
 
 _BAND = 512  # rows shaded at once
-_KINDS = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals")
 
 
 def light_subject(folder: Path, seed: int = 0) -> None:
@@ -33,16 +33,17 @@ def shade_subject(subject: Subject, lights: Lights) -> Tensor:
     """A subject's texture ``(3, H, W)`` under one set of lights, sRGB in [0, 1], black outside.
 
     Raises:
-        InputError: If a map is missing or normals are not in object space.
+        InputError: If a map is missing or of another size than the others, or normals are not
+            in object space.
     """
+    height, width = subject.size()
     mask = subject.open("mask") if "mask" in subject else None
     shape = subject.open("shape")
     optional = [kind for kind in ("occlusion", "exponent") if kind in subject]
-    files = {kind: subject.open(kind) for kind in (*_KINDS, *optional)}
+    files = {kind: subject.open(kind) for kind in (*REFLECTANCE, *optional)}
     for file in files.values():
         file.require_object_space()
     placed = PlacedShape(shape, place(shape, mask, subject.record.millimetres_per_unit))
-    height, width = subject.size()
     bands = []
     for y in range(0, height, _BAND):
         rows = min(_BAND, height - y)

@@ -52,11 +52,12 @@ def texel_grid(width: int, window: tuple[int, int, int, int], device: torch.devi
     """Grid of the window ``(y, x, height, width)`` of a map that is ``width`` texels wide."""
     top, left, rows, columns = window
     texel = CHART_WIDTH / width
-    row = torch.arange(top, top + rows, device=device, dtype=torch.float64)
-    column = torch.arange(left, left + columns, device=device, dtype=torch.float64)
+    # On the CPU: Apple's GPUs have no float64.
+    row = torch.arange(top, top + rows, dtype=torch.float64)
+    column = torch.arange(left, left + columns, dtype=torch.float64)
     y = CHART_TOP - (row + 0.5) * texel
     x = (column + 0.5) * texel - CHART_WIDTH / 2
-    return Grid(y.float(), x.float(), texel)
+    return Grid(y.float().to(device), x.float().to(device), texel)
 
 
 def lattice_covering(grid: Grid, margin: float) -> Grid:

@@ -28,11 +28,6 @@ def groove(distance: Tensor, deviation: float) -> Tensor:
     return torch.exp(-0.5 * (distance / deviation) ** 2)
 
 
-def smooth_maximum(value: Tensor, floor: float, softness: float) -> Tensor:
-    """``max(value, floor)`` with a rounded corner."""
-    return floor + softness * torch.nn.functional.softplus((value - floor) / softness)
-
-
 def through(y: Tensor, knots: list[tuple[float, float]], blur: float) -> Tensor:
     """Curve through ``(y, value)`` knots in rising order: piecewise linear, rounded by ``blur`` mm.
 

@@ -34,14 +34,6 @@ _BILE = (0.0, 0.04, 0.22)
 """Optical density of carotene and bilirubin, the yellow of some skins."""
 
 
-def encode_srgb(linear: Tensor) -> Tensor:
-    """Linear [0, 1] to sRGB (IEC 61966-2-1)."""
-    linear = linear.clamp(0, 1)
-    return torch.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=1e-4) ** (1 / 2.4) - 0.055
-    )
-
-
 def skin_colour(melanin: Tensor, blood: Tensor, yellow: float) -> Tensor:
     """Linear reflectance ``(3, h, w)`` from amounts of pigment ``(h, w)``.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from realface.errors import InputError
+from realface.maps.encoding import linear_to_srgb, unit
 from realface.synthetic import head
 from realface.synthetic.creases import creases
 from realface.synthetic.hair import Hair, hair, hair_colour
@@ -15,23 +16,11 @@ from realface.synthetic.lattice import Grid, Reader, lattice_covering, texel_gri
 from realface.synthetic.occlusion import REACH, openness
 from realface.synthetic.regions import regions
 from realface.synthetic.relief import Relief, relief
-from realface.synthetic.skin import encode_srgb, pigments, skin_colour, specular_albedo
+from realface.synthetic.skin import pigments, skin_colour, specular_albedo
 from realface.synthetic.traits import Traits, draw_traits
 
 _BLOCK = 384
 """Side of the blocks that a window is computed in [texels]: what fits a processor's cache."""
-
-CHANNELS = {
-    "diffuse_albedo": 3,
-    "specular_albedo": 1,
-    "diffuse_normals": 3,
-    "specular_normals": 3,
-    "shape_normals": 3,
-    "shape": 3,
-    "mask": 1,
-    "occlusion": 1,
-}
-"""The maps of a subject and their channels."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class ProceduralSubject:
 
         Args:
             height: Height of the whole map [texels].
-            width: Width of the whole map; the face fills it at 3:2.
+            width: Width of the whole map, half as much again as its height.
             window: ``(y, x, height, width)`` within the map; None for all of it.
             device: Where to compute and to leave the maps.
 
@@ -67,7 +56,7 @@ class ProceduralSubject:
             (0, 0, 1); shape and occlusion go on smoothly.
 
         Raises:
-            InputError: If the size or the window makes no sense.
+            InputError: If the size is not 3:2 within a texel, or the window leaves the map.
         """
         top, left, rows, columns = window or (0, 0, height, width)
         _check(height, width, (top, left, rows, columns))
@@ -76,21 +65,30 @@ class ProceduralSubject:
         grid = texel_grid(width, (top, left, rows, columns), device)
         lattice = lattice_covering(grid, REACH + 3 * grid.texel)
         names, fields = _lattice_fields(lattice, traits)
-        maps = {k: torch.empty(c, rows, columns, device=device) for k, c in CHANNELS.items()}
+        maps: dict[str, Tensor] = {}
         for y in range(0, rows, _BLOCK):
             for x in range(0, columns, _BLOCK):
                 h, w = min(_BLOCK, rows - y), min(_BLOCK, columns - x)
                 padded = texel_grid(width, (top + y - 1, left + x - 1, h + 2, w + 2), device)
                 block = _block(padded, Reader(lattice, padded), names, fields, traits)
                 for kind, values in block.items():
+                    if kind not in maps:
+                        maps[kind] = values.new_empty(len(values), rows, columns)
                     maps[kind][:, y : y + h, x : x + w] = values
         return maps
 
 
 def _check(height: int, width: int, window: tuple[int, int, int, int]) -> None:
+    if min(height, width) < 1 or abs(height - width * 2 / 3) > 1:
+        remedy = f"--height {round(width * 2 / 3)}, or --width {round(height * 3 / 2)}"
+        raise InputError(
+            f"a map of {height}x{width} (height x width)",
+            "a width of one and a half times the height, which the face is laid out for",
+            f"give {remedy}" if min(height, width) > 0 else "give --height 4096 --width 6144",
+        )
     top, left, rows, columns = window
     inside = top >= 0 and left >= 0 and top + rows <= height and left + columns <= width
-    if min(height, width, rows, columns) < 1 or not inside:
+    if min(rows, columns) < 1 or not inside:
         raise InputError(
             f"window (y, x, height, width) = {window} of a map of {height} x {width}",
             "a window inside the map, of at least one texel",
@@ -152,18 +150,14 @@ def _normals(by_x: Tensor, by_y: Tensor, height: Tensor | None, texel: float) ->
     """
     by_x, by_y = _inner(by_x), _inner(by_y)
     flat = torch.linalg.cross(by_x, by_y, dim=0)
-    unit = _unit(flat)
+    base = unit(flat)
     if height is None:
-        return unit
+        return base
     rise_x = (height[1:-1, 2:] - height[1:-1, :-2]) / (2 * texel)
     rise_y = (height[:-2, 1:-1] - height[2:, 1:-1]) / (2 * texel)
-    tilt = rise_x * torch.linalg.cross(unit, by_y, dim=0)
-    tilt = tilt + rise_y * torch.linalg.cross(by_x, unit, dim=0)
-    return _unit(flat + tilt)
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors * vectors.square().sum(0, keepdim=True).clamp(min=1e-20).rsqrt()
+    tilt = rise_x * torch.linalg.cross(base, by_y, dim=0)
+    tilt = tilt + rise_y * torch.linalg.cross(by_x, base, dim=0)
+    return unit(flat + tilt)
 
 
 def _diffuse_albedo(
@@ -181,4 +175,4 @@ def _diffuse_albedo(
     skin = skin * below ** (strands.shadow * (0.4 + 0.6 * traits.hair_melanin))
     skin = skin * (1 - 0.20 * micro.pits) * (0.72 + 0.28 * fields["occlusion"])
     skin = skin * (1 - 0.85 * fields["nostril"])
-    return encode_srgb(torch.lerp(skin, dyed, strands.cover[None]))
+    return linear_to_srgb(torch.lerp(skin, dyed, strands.cover[None]).clamp(0, 1))

@@ -1,4 +1,4 @@
-"""How far overlapping windows disagree, measured on the raw predictions, before blending.
+"""How far overlapping windows disagree, measured on the predictions, before blending.
 
 A blend hides the edge between windows that disagree in tone, not the wrong tone: a seam ratio of
 one can come with windows that are 17 grey levels apart. So both are measured.
@@ -6,6 +6,7 @@ one can come with windows that are 17 grey levels apart. So both are measured.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from realface.tiling.plan import Plan
@@ -18,7 +19,7 @@ class Disagreement:
     Attributes:
         mean: Mean over ``values``, unweighted; 0 where nothing overlaps.
         max: Largest difference; 0 where nothing overlaps.
-        values: How many pairs of values were compared: pixels times channels, counted once for
+        values: How many pairs of values were compared: counted pixels times channels, once for
             each pair of neighbours (left and right, above and below; not diagonal).
     """
 
@@ -43,20 +44,25 @@ class DisagreementMeter:
         self._bottom: dict[int, Tensor] = {}
         self._sum, self._max, self._values = 0.0, 0.0, 0
 
-    def add(self, row: int, column: int, values: Tensor) -> None:
+    def add(self, row: int, column: int, values: Tensor, counted: Tensor | None = None) -> None:
         """Compare a window and keep its strips; windows come row by row, left to right.
 
         Args:
             row: Index of the row of windows.
             column: Index of the column of windows.
             values: Prediction of the window, ``(C, h, w)``.
+            counted: Which of its pixels count, ``(h, w)`` boolean; None: all.
         """
+        if counted is None:
+            counted = torch.ones(values.shape[1:], dtype=torch.bool)
         rows, columns = self._plan.rows, self._plan.columns
         if column and self._right is not None:
-            self._compare(self._right, values[:, :, : self._right.shape[2]])
+            width = self._right.shape[2]
+            self._compare(self._right, values[:, :, :width], counted[:, :width])
         if row and column in self._bottom:
             above = self._bottom.pop(column)
-            self._compare(above, values[:, : above.shape[1]])
+            height = above.shape[1]
+            self._compare(above, values[:, :height], counted[:height])
         self._right = None
         if column + 1 < len(columns):
             following = columns[column + 1][0] - columns[column][0]
@@ -70,10 +76,10 @@ class DisagreementMeter:
         mean = self._sum / self._values if self._values else 0.0
         return Disagreement(mean, self._max, self._values)
 
-    def _compare(self, one: Tensor, other: Tensor) -> None:
-        if one.numel() == 0:  # windows that touch without overlapping
+    def _compare(self, one: Tensor, other: Tensor, counted: Tensor) -> None:
+        difference = (one - other).abs_()[:, counted]
+        if difference.numel() == 0:  # no overlap, or none that counts
             return
-        difference = (one - other).abs_()
         # The mean is taken in float32 with pairwise sums, the total over windows in double.
         self._sum += float(difference.mean()) * difference.numel()
         self._max = max(self._max, float(difference.max()))

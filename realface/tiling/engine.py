@@ -64,6 +64,7 @@ def stitch(
     plan: Plan,
     *,
     device: torch.device | str = "cpu",
+    counted: str | None = None,
     progress: Progress | None = None,
 ) -> Stitched:
     """Run ``fn`` on overlapping windows and blend what it returns into full-size maps.
@@ -81,6 +82,9 @@ def stitch(
         sink: Where the output maps go, by name; other outputs of ``fn`` are dropped.
         plan: Windows, from ``plan.plan``.
         device: Where ``fn`` runs.
+        counted: Name of a source of one channel: disagreement is measured where it is above
+            0.5, so that an output which is constant elsewhere does not dilute it; None:
+            everywhere.
         progress: Called after each batch with the windows done and their total.
 
     Returns:
@@ -99,7 +103,7 @@ def stitch(
     for row in range(len(plan.rows)):
         for columns in _batches(plan):
             # In a function of its own, so that a batch is gone before the next one is read.
-            _add_batch(fn, source, row, columns, plan, device, bands, meters)
+            _add_batch(fn, source, row, columns, plan, device, counted, bands, meters)
             done += len(columns)
             if progress is not None:
                 progress(done, plan.windows)
@@ -122,17 +126,20 @@ def _add_batch(
     columns: Sequence[int],
     plan: Plan,
     device: torch.device | str,
+    counted: str | None,
     bands: Mapping[str, Band],
     meters: Mapping[str, DisagreementMeter],
 ) -> None:
     """Read, predict, check, measure and sum some windows of a row."""
     inputs = {name: _read(name, one, row, columns, plan) for name, one in source.items()}
+    # Before ``fn`` runs, which may write into its inputs.
+    counts = [None] * len(columns) if counted is None else list(inputs[counted][:, 0] > 0.5)
     outputs = _predict(fn, inputs, list(bands), device)
     for name, batch in outputs.items():
         _check_shape(name, batch, (len(columns), *plan.window))
-        for column, values in zip(columns, batch, strict=True):
+        for column, values, counting in zip(columns, batch, counts, strict=True):
             _check_finite(name, values, row, column, plan)
-            meters[name].add(row, column, values)
+            meters[name].add(row, column, values, counting)
             bands[name].add(row, column, values)
 
 

@@ -1,21 +1,24 @@
 """The generator/discriminator step, once, for all translators."""
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from realface.errors import FailureError
+from realface.errors import FailureError, InputError
 from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
 from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
 from realface.maps.kinds import KINDS
 from realface.metrics.angular import angular_error_degrees
-from realface.metrics.image import psnr, ssim
+from realface.metrics.image import SMALLEST, psnr, ssim
 from realface.networks.channels import (
     assemble,
     input_channels,
@@ -25,7 +28,8 @@ from realface.networks.channels import (
     residual_channels,
 )
 from realface.networks.discriminator import MultiScaleDiscriminator
-from realface.networks.generator import GlobalGenerator, LocalGenerator
+from realface.networks.generator import GENERATORS, Generator
+from realface.tiling.windows import next_multiple
 from realface.weights import Descriptor
 
 Maps = dict[str, Tensor]
@@ -39,6 +43,10 @@ class Translator(pl.LightningModule):
     know: ``global_step`` counts the steps of both optimisers (so set ``max_epochs``, not
     ``max_steps``), and ``gradient_clip_val`` is refused (use ``clip_gradient_norm``).
 
+    Lights, mirrors and whatever else is drawn from torch's own generators depend on the seed
+    (Lightning's ``seed_everything``), the epoch and the process: a resumed run does not repeat
+    the draws of its first epoch, and processes do not share theirs.
+
     Args:
         inputs: Words of `realface.networks.channels.INPUTS`.
         generator: ``local`` (AvatarMe) or ``global``, its inner part alone.
@@ -48,8 +56,9 @@ class Translator(pl.LightningModule):
         local_blocks: Residual blocks of the local generator.
         norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
-        residual: The generator corrects the input that is close to its output, where one is
-            (texture, shape_normals), instead of making the output anew; not the paper's.
+        residual: The generator corrects the input that is close to its output (texture,
+            shape_normals) or, where none is, starts from a typical value, instead of making the
+            output from nothing; not the paper's.
         discriminator_channels: Of its first layer.
         discriminator_layers: Stride-2 convolutions.
         discriminator_scales: Image scales.
@@ -60,8 +69,14 @@ class Translator(pl.LightningModule):
         adversarial_weight: 0 together with ``feature_matching_weight`` trains no discriminator.
         feature_matching_weight: As pix2pixHD's lambda.
         reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
+        flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture; only
+            de-lighting reads one.
         clip_gradient_norm: Of each network; 0: not clipped.
         licence: Of the weights, kept in their descriptor.
+
+    Raises:
+        InputError: If an input is unknown, or all three weights are 0.
+        ValueError: If a network refuses a number.
     """
 
     output: ClassVar[str]
@@ -69,6 +84,9 @@ class Translator(pl.LightningModule):
 
     residual_base: ClassVar[str | None]
     """The input word that is close to the output, if one is."""
+
+    typical: ClassVar[float] = 0.0
+    """A usual value of the output in [-1, 1], where no input is close to it."""
 
     def __init__(
         self,
@@ -91,6 +109,7 @@ class Translator(pl.LightningModule):
         adversarial_weight: float = 1.0,
         feature_matching_weight: float = 10.0,
         reconstruction_weight: float = 0.0,
+        flaw_probability: float = 0.0,
         clip_gradient_norm: float = 0.0,
         licence: str | None = None,
     ) -> None:
@@ -104,37 +123,33 @@ class Translator(pl.LightningModule):
             "feature_matching": feature_matching_weight,
             "reconstruction": reconstruction_weight,
         }
+        if not any(self.weights.values()):
+            names = [f"{name}_weight" for name in self.weights]
+            raise InputError(
+                f"{', '.join(names)}: all 0",
+                "a loss to train with",
+                "give one of them a weight above 0",
+            )
+        self.flaw_probability = flaw_probability
         self.clip_gradient_norm = clip_gradient_norm
         self.licence = licence
         channels = input_channels(inputs)
         made = KINDS[self.output].channels
-        base = None
-        if residual and self.residual_base is not None:
-            base = residual_channels(inputs, self.residual_base, made)
-        self.generator_name = generator
+        arguments: dict[str, Any] = {
+            "base_channels": base_channels,
+            "downsamples": downsamples,
+            "blocks": blocks,
+            "norm": norm,
+            "upsampling": upsampling,
+        }
         if generator == "local":
-            self.generator: LocalGenerator | GlobalGenerator = LocalGenerator(
-                channels,
-                made,
-                base_channels=base_channels,
-                downsamples=downsamples,
-                blocks=blocks,
-                local_blocks=local_blocks,
-                norm=norm,
-                upsampling=upsampling,
-                residual_channels=base,
-            )
-        else:
-            self.generator = GlobalGenerator(
-                channels,
-                made,
-                base_channels=base_channels,
-                downsamples=downsamples,
-                blocks=blocks,
-                norm=norm,
-                upsampling=upsampling,
-                residual_channels=base,
-            )
+            arguments["local_blocks"] = local_blocks
+        if residual and self.residual_base is not None:
+            arguments["residual_channels"] = residual_channels(inputs, self.residual_base, made)
+        self.generator_name = generator
+        self.generator: Generator = GENERATORS[generator](channels, made, **arguments)
+        if residual and self.residual_base is None:
+            self.generator.head.start_at(self.typical)
         self.discriminator = (
             MultiScaleDiscriminator(
                 channels + made,
@@ -169,6 +184,42 @@ class Translator(pl.LightningModule):
 
     # The step.
 
+    def setup(self, stage: str) -> None:
+        """Refuse what would end the first step.
+
+        Raises:
+            InputError: If the crop does not fit the generator or the metrics, or gradients that
+                float16 has scaled would be clipped.
+        """
+        crop = getattr(self.trainer.datamodule, "crop", None)
+        if crop is not None:
+            self._check_crop(crop)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and self.clip_gradient_norm:
+            raise InputError(
+                f"clip_gradient_norm {self.clip_gradient_norm} with precision 16-mixed",
+                "unscaled gradients: float16 multiplies them by a factor that clipping ignores",
+                "use bf16-mixed or 32-true, or set clip_gradient_norm to 0",
+            )
+
+    def _check_crop(self, crop: int) -> None:
+        multiple = self.generator.multiple_of
+        smallest = next_multiple(max(self.generator.minimum_size, SMALLEST), multiple)
+        if crop % multiple or crop < smallest:
+            below, above = crop // multiple * multiple, next_multiple(crop, multiple)
+            nearest = [f"{size}" for size in (below, above) if size >= smallest] or [f"{smallest}"]
+            raise InputError(
+                f"data.crop {crop}",
+                f"a multiple of {multiple}, at least {smallest}, for this generator",
+                f"crop to {' or '.join(nearest)}",
+            )
+
+    def on_train_epoch_start(self) -> None:
+        """Seed torch's own generators by the run's seed, the epoch and the process."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        words = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+        torch.manual_seed(int(words.generate_state(1)[0]))
+
     def forward(self, maps: Maps) -> Tensor:
         """The predicted map ``(B, C, H, W)``: albedo as encoded, unclamped; normals unit."""
         inputs = assemble(maps, self.inputs) * maps["mask"]
@@ -185,30 +236,36 @@ class Translator(pl.LightningModule):
         maps = self.prepare(batch, None)
         truth, mask = maps[self.output], maps["mask"]
         inputs = assemble(maps, self.inputs) * mask
+        # Before the generator's step freezes the discriminator: both steps look at it.
+        real = self._judge(inputs, truth, mask) if self.discriminator else []
         self.toggle_optimizer(both[0])
         prediction = output_to_map(self.generator(inputs), self.output)
-        losses = self._generator_losses(inputs, prediction, truth, mask)
+        losses = self._generator_losses(inputs, prediction, truth, mask, real)
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         self._step(both[0], total, losses, batch["key"])
         self.untoggle_optimizer(both[0])
         if self.discriminator is not None:
             self.toggle_optimizer(both[1])
-            real = self._judge(inputs, truth, mask)
             fake = self._judge(inputs, prediction.detach(), mask)
             losses["discriminator"] = least_squares_discriminator(real, fake)
             self._step(both[1], losses["discriminator"], losses, batch["key"])
             self.untoggle_optimizer(both[1])
         scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
-        self.log_dict(scalars, prog_bar=True, batch_size=len(mask))
+        self.log_dict(scalars, batch_size=len(mask))
+        self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
 
     def _generator_losses(
-        self, inputs: Tensor, prediction: Tensor, truth: Tensor, mask: Tensor
+        self,
+        inputs: Tensor,
+        prediction: Tensor,
+        truth: Tensor,
+        mask: Tensor,
+        real: list[list[Tensor]],
     ) -> Maps:
+        """By name; ``real`` is what the discriminator says of the truth, if there is one."""
         losses: Maps = {}
         if self.discriminator is not None:
             fake = self._judge(inputs, prediction, mask)
-            with torch.no_grad():
-                real = self._judge(inputs, truth, mask)
             losses["adversarial"] = least_squares_generator(fake)
             losses["feature_matching"] = feature_matching(real, fake)
         if self.weights["reconstruction"]:
@@ -247,16 +304,31 @@ class Translator(pl.LightningModule):
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             scheduler.step()
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin the sums of the metrics."""
+        self._sums: Maps = {}
+
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
-        """Log the metrics; returns the completed maps and the prediction, for panels."""
+        """Sum the metrics; returns the completed maps and the prediction, for panels."""
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         maps = self.prepare(batch, generator)
         prediction, mask = self(maps), maps["mask"]
-        if (mask > 0.5).any():  # no texel, no number
-            metrics = measure(prediction, maps[self.output], mask, self.output)
-            named = {f"val/{name}": value for name, value in metrics.items()}
-            self.log_dict(named, prog_bar=True, batch_size=len(prediction), sync_dist=True)
+        seen = (mask > 0.5).flatten(1).any(dim=1).sum().float()
+        for name, value in measure(prediction, maps[self.output], mask, self.output).items():
+            # A batch without a valid texel has no number, and no weight.
+            weighted = torch.where(seen > 0, value * seen, torch.zeros_like(value))
+            self._sums[name] = self._sums.get(name, 0) + torch.stack((weighted, seen))
         return {**{name: maps[name] for name in maps if name in KINDS}, "prediction": prediction}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics' means over the images of all processes; NaN where no texel was valid.
+
+        Every process logs every metric, whatever its batches held: one that is missing on one
+        process would keep the others waiting.
+        """
+        for name, sums in self._sums.items():
+            value, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
+            self.log(f"val/{name}", value / count, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam for each network, its rate constant and then falling linearly to zero."""
@@ -271,7 +343,9 @@ class Translator(pl.LightningModule):
         return optimizers, schedulers
 
     def _rate_at(self, epoch: int) -> float:
-        epochs = self.trainer.max_epochs or 1
+        epochs = self.trainer.max_epochs or 0
+        if epochs < 1:  # without an end there is nothing to fall towards
+            return 1.0
         constant = self.constant_share * epochs
         return 1.0 if epoch < constant else (epochs - epoch) / max(1.0, epochs - constant)
 
@@ -283,7 +357,7 @@ class Translator(pl.LightningModule):
         metrics = {
             name.removeprefix("val/"): float(value)
             for name, value in self.trainer.callback_metrics.items()
-            if name.startswith("val/")
+            if name.startswith("val/") and math.isfinite(value)
         }
         return Descriptor(
             translator=self.output,

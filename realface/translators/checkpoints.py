@@ -6,6 +6,8 @@ from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from realface.maps.files import partial_path
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint under a temporary name and renames it into place.
@@ -23,7 +25,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             OSError: If the disk refuses; what stood under ``path`` before stays.
         """
         target = Path(path)
-        partial = target.with_name(f".{target.name}.partial")
+        partial = partial_path(target)
         try:
             super().save_checkpoint(checkpoint, partial, storage_options)
             os.replace(partial, target)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from realface.shading.blinn_phong import lit_texture
+from realface.shading.camera import camera_flaws
 from realface.shading.lights import random_lights
 from realface.translators.base import Maps, Translator
 
@@ -32,10 +33,12 @@ class DiffuseAlbedo(Translator):
 
     @torch.no_grad()
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
-        """Light the batch."""
+        """Light the batch; training textures (no ``generator``) get a camera's flaws too."""
         mask: Tensor = batch["mask"]
         lights = random_lights(len(mask), device=mask.device, generator=generator)
         # Shading stays in float32 under autocast: powers and normalisations need it.
         with torch.autocast(mask.device.type, enabled=False):
             texture = lit_texture(batch, lights)
+        if generator is None:
+            texture = camera_flaws(texture, self.flaw_probability)
         return {**batch, "texture": texture}

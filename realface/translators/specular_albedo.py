@@ -11,3 +11,4 @@ class SpecularAlbedo(Translator):
 
     output = "specular_albedo"
     residual_base = None  # pale lips and dark skin: neither tone nor contrast carries over
+    typical = -0.6  # 0.2: captured faces have a mean of about 0.22

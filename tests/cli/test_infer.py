@@ -82,6 +82,20 @@ def test_checkpoints_after_one_flag_or_several(tmp_path, capsys, face):
     assert all(kind in once[1] for kind in REFLECTANCE[:2])
 
 
+def test_wildcards_that_the_shell_has_left(tmp_path, capsys, face):
+    paths = [
+        save_checkpoint(translator(kind), tmp_path / "runs" / kind / "last.ckpt")
+        for kind in REFLECTANCE[:2]
+    ]
+    flags = ["--input", face, "--output", tmp_path / "out", "--dry-run", "--checkpoint"]
+    by_name = run(capsys, "infer", *flags, *paths)
+    assert run(capsys, "infer", *flags, tmp_path / "runs" / "*" / "last.ckpt") == by_name
+    assert by_name[0] == 0
+    refused(capsys, [*flags, tmp_path / "none" / "*.ckpt"], ["*.ckpt", "check the path"])
+    odd = save_checkpoint(translator("specular_albedo"), tmp_path / "odd[1].ckpt")
+    assert run(capsys, "infer", *flags, odd)[0] == 0
+
+
 def test_dry_run_writes_nothing(tmp_path, capsys, face, weights):
     before = sorted(tmp_path.rglob("*"))
     flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights, "--dry-run"]
@@ -238,10 +252,56 @@ def test_damaged_texture_mesh_and_mask(tmp_path, capsys, scan, weights):
     assert not list((tmp_path).glob("out/*"))
 
 
+def test_given_mask_only_narrows_the_baked_one(tmp_path, capsys, scan, weights):
+    mesh, texture = scan
+    lines = mesh.read_text().splitlines()
+    faces = [number for number, line in enumerate(lines) if line.startswith("f ")]
+    mesh.write_text("\n".join(lines[: faces[len(faces) // 2]]) + "\n")  # the upper half
+    mask = tmp_path / "valid.png"
+    pixels = np.zeros((64, 96, 1), np.uint8)
+    pixels[:, 48:] = 255
+    write_image(mask, pixels)
+    code, _, err = run(capsys, "infer", "--input", texture, "--mesh", mesh, "--mask", mask,
+                       "--weights", weights, "--output", tmp_path / "out")  # fmt: skip
+    assert code == 0, err
+    both = Subject(tmp_path / "out" / "input").open("mask").whole()[0]
+    assert both[:, :48].max() == 0
+    halves = both[:32, 48:].mean(), both[32:, 48:].mean()
+    assert sorted(float(half) for half in halves) == pytest.approx([0, 1], abs=0.05)
+
+
+def test_scale_of_the_mesh(tmp_path, capsys, scan, weights):
+    mesh, texture = scan
+    flags = ["--input", texture, "--mesh", mesh, "--weights", weights]
+    out = ["--output", tmp_path / "out"]
+    refused(capsys, [*flags, *out, "--millimetres-per-unit", "-1"], ["--millimetres-per-unit"])
+    assert not (tmp_path / "out").exists()
+    for scale in (1.0, 10.0):
+        code, _, err = run(capsys, "infer", *flags, *out, "--millimetres-per-unit", scale)
+        assert code == 0, err
+        assert read_record(tmp_path / "out" / "input").millimetres_per_unit == scale
+        assert "is there already" not in err
+
+
+def test_what_no_bake_can_mend_is_refused_before_it(tmp_path, capsys, scan, weights, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("baked")
+
+    monkeypatch.setattr("realface.geometry.subject_maps.bake_subject", never)
+    mesh, texture = scan
+    flags = ["--input", texture, "--mesh", mesh, "--output", tmp_path / "out"]
+    more = ["--weights", weights, "--format", "png", "--bits", "32"]
+    refused(capsys, [*flags, *more], ["png at 32 bits"])
+    alone = write_weights(tmp_path / "alone", ("specular_albedo",))
+    refused(capsys, [*flags, "--weights", alone], ["without diffuse_albedo"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_mesh_or_mask_with_a_subject_folder(tmp_path, capsys, scan, face, weights):
     flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights]
     refused(capsys, [*flags, "--mesh", scan[0]], ["--mesh with the subject folder"])
     refused(capsys, [*flags, "--mask", scan[1]], ["--mask with the subject folder"])
+    refused(capsys, [*flags, "--millimetres-per-unit", "2"], ["--millimetres-per-unit with the"])
 
 
 def test_weights_export(tmp_path, capsys):

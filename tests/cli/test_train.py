@@ -1,11 +1,19 @@
 """`train.py` with bad input and bad luck, on shards of the closed-form face."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
+import wandb
+import yaml
 
+from realface.cli.train import RunConfig, ShortBar, _logged_in, _wandb_id, _wandb_mode
 from realface.data.pack import pack
+from realface.translators.panels import PanelWriter
 from tests.cli.command import PARTS, run
 from tests.faces import write_face
 
@@ -23,7 +31,7 @@ def shards(tmp_path_factory):
     return folder / "shards"
 
 
-def train(capsys, shards, folder, *more):
+def flags(shards, folder, *more) -> list[str]:
     tiny = {
         "model.init_args.generator": "global",
         "model.init_args.base_channels": 2,
@@ -43,8 +51,12 @@ def train(capsys, shards, folder, *more):
         "run_dir": folder,
         "data.shards": shards,
     }
-    flags = [f"--{name}={value}" for name, value in tiny.items()]
-    return run(capsys, "train", "fit", "--config", CONFIGS / "specular_albedo.yaml", *flags, *more)
+    given = [f"--{name}={value}" for name, value in tiny.items()]
+    return ["fit", "--config", str(CONFIGS / "specular_albedo.yaml"), *given, *more]
+
+
+def train(capsys, shards, folder, *more):
+    return run(capsys, "train", *flags(shards, folder, *more))
 
 
 def test_trains(tmp_path, capsys, shards):
@@ -52,6 +64,180 @@ def test_trains(tmp_path, capsys, shards):
     assert code == 0, err
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not list((tmp_path / "run").rglob("*.partial"))
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["model"]["init_args"]["base_channels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "strategy"),
+    [
+        (["--trainer.devices=2"], {"find_unused_parameters": True}),
+        (["--trainer.devices=1", "--trainer.num_nodes=2"], {"find_unused_parameters": True}),
+        (["--trainer.devices=1"], None),
+        (["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], {}),
+    ],
+)
+def test_several_processes_await_no_gradient_of_the_other_network(
+    tmp_path, capsys, shards, monkeypatch, more, strategy
+):
+    built = []
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, **_: built.append(self))
+    code, _, err = train(capsys, shards, tmp_path / "run", *more)
+    assert code == 0, err
+    found = built[0].strategy
+    assert getattr(found, "_ddp_kwargs", None) == strategy
+    kinds = [type(one) for one in built[0].callbacks]
+    assert kinds.count(RunConfig) == kinds.count(PanelWriter) == 1
+
+
+def test_fewer_validation_samples_than_processes(tmp_path, capsys, shards):
+    more = ("--trainer.devices=2", "--data.validation_samples=1")
+    code, _, err = train(capsys, shards, tmp_path / "run", *more)
+    assert code == 2
+    assert "1 validation samples for 2 processes" in err
+
+
+@pytest.mark.slow
+def test_trains_in_two_processes(tmp_path, shards):
+    more = ("--trainer.devices=2", "--data.samples_per_epoch=4", "--model.init_args.residual=true")
+    command = [sys.executable, "train.py", *flags(shards, tmp_path / "run", *more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=CONFIGS.parent, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2 * 2  # steps of each process, optimisers
+    assert {"psnr", "ssim"} <= last["descriptor"]["metrics"].keys()
+
+
+class Nosy(pl.Callback):
+    """A callback that a config may name."""
+
+    epochs = 0
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        Nosy.epochs += 1
+
+
+def test_callbacks_of_the_config_are_kept_beside_ours(tmp_path, capsys, shards):
+    config = tmp_path / "more.yaml"
+    config.write_text("trainer: {callbacks: [{class_path: tests.cli.test_train.Nosy}]}\n")
+    Nosy.epochs = 0
+    code, _, err = train(capsys, shards, tmp_path / "run", "--config", str(config))
+    assert code == 0, err
+    assert Nosy.epochs == 1
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["logger: false", "plugins: [{class_path: pytorch_lightning.plugins.io.TorchCheckpointIO}]"],
+)
+def test_loggers_and_plugins_of_the_config_are_refused(tmp_path, capsys, shards, line):
+    config = tmp_path / "more.yaml"
+    config.write_text(f"trainer: {{{line}}}\n")
+    code, _, err = train(capsys, shards, tmp_path / "run", "--config", str(config))
+    assert code == 2
+    assert line.split(":")[0] in err
+    assert all(part in err for part in PARTS)
+
+
+def test_crop_off_the_stride(tmp_path, capsys, shards):
+    code, _, err = train(capsys, shards, tmp_path / "run", "--data.crop=31")
+    assert code == 2
+    assert "data.crop 31" in err
+    assert "30 or 32" in err
+
+
+def test_out_of_memory(tmp_path, capsys, shards, monkeypatch):
+    def hungry(self, **_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(pl.Trainer, "fit", hungry)
+    code, _, err = train(capsys, shards, tmp_path / "run")
+    assert code == 1
+    assert "--data.batch_size" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ("--model.init_args.inputs=[diffuse_normals]", "inputs ['diffuse_albedo']"),
+        ("--model.init_args.generator=local", "generator global and not local"),
+        ("--model.init_args.base_channels=4", "base_channels 2 and not 4"),
+        ("--model.init_args.discriminator_channels=4", "another discriminator"),
+        ("--model.init_args.discriminator_scales=2", "another discriminator"),
+    ],
+)
+def test_a_run_of_other_networks_is_not_resumed(tmp_path, capsys, trained, shards, more, word):
+    code, _, err = train(capsys, shards, trained, more)
+    assert code == 2
+    assert word in err
+    assert "last.ckpt" in err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, shards):
+    from realface.cli.main import main
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.raises(SystemExit) as caught:
+        main(["train", *flags(shards, folder)])
+    assert caught.value.code == 0
+    return folder
+
+
+def test_bar_shows_the_total_and_the_metrics_on_one_line(tmp_path, capsys, shards):
+    code, out, err = train(capsys, shards, tmp_path / "run", "--trainer.enable_progress_bar=true")
+    assert code == 0, err
+    assert "train/total=" in out
+    assert "val/psnr=" in out
+    assert "v_num" not in out
+    assert "feature_matching" not in out
+    assert max(len(line) for line in out.replace("\r", "\n").splitlines()) <= 120
+    assert issubclass(ShortBar, pl.callbacks.TQDMProgressBar)
+
+
+@pytest.fixture
+def nobody(tmp_path, monkeypatch):
+    """A home without a W&B login."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [".netrc", "_netrc", "elsewhere"])
+def test_wandb_login_is_found(nobody, monkeypatch, name):
+    assert not _logged_in()
+    (nobody / name).write_text("machine api.wandb.ai\n  login user\n  password secret\n")
+    if name == "elsewhere":
+        monkeypatch.setenv("NETRC", str(nobody / name))
+    assert _logged_in()
+    assert _wandb_mode("auto") == "online"
+    assert _wandb_mode("offline") == "offline"
+
+
+@pytest.mark.parametrize(
+    ("stated", "mode"),
+    [("offline", "offline"), ("dryrun", "offline"), ("disabled", "disabled"), ("", "online")],
+)
+def test_wandb_mode_of_the_environment(nobody, monkeypatch, stated, mode):
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    monkeypatch.setenv("WANDB_MODE", stated)
+    assert _wandb_mode("auto") == mode
+    assert _wandb_mode("online") == "online"
+
+
+def test_wandb_run_of_the_folder_goes_on(tmp_path):
+    assert _wandb_id(tmp_path) is None
+    for number, name in enumerate(("run-20260101_101010-abc12345", "offline-run-20260102_1-xyz")):
+        (tmp_path / "wandb" / name).mkdir(parents=True)
+        os.utime(tmp_path / "wandb" / name, (number, number))
+    (tmp_path / "wandb" / "latest-run").mkdir()
+    assert _wandb_id(tmp_path) == "xyz"
 
 
 def test_crop_larger_than_the_patches(tmp_path, capsys, shards):
@@ -112,3 +298,10 @@ def test_without_a_wandb_login_training_is_logged_offline(tmp_path, capsys, shar
     code, _, err = train(capsys, shards, tmp_path / "run", "--wandb=auto")
     assert code == 0, err
     assert list((tmp_path / "run").glob("wandb/offline-run-*"))
+    wandb.finish()  # as the process would at its end
+    code, _, err = train(capsys, shards, tmp_path / "run", "--wandb=auto", "--trainer.max_epochs=2")
+    wandb.finish()
+    assert code == 0, err
+    runs = [path.name.rsplit("-")[-1] for path in (tmp_path / "run").glob("wandb/offline-run-*")]
+    assert len(runs) == 2
+    assert len(set(runs)) == 1

@@ -301,3 +301,16 @@ def test_the_mirror_is_for_training_alone(shards):
 
 def test_millimetres_per_texel(shards):
     assert module(shards).millimetres_per_texel == pytest.approx(150 / 64, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0), ("crop", 0), ("samples_per_epoch", 0), ("validation_samples", -1),
+        ("workers", -1), ("shuffle", 0), ("mirror_probability", 1.5), ("tone_probability", -0.1),
+        ("tone_probability", float("nan")),
+    ],
+)  # fmt: skip
+def test_numbers_are_refused_by_name_up_front(tmp_path, name, value):
+    with pytest.raises(InputError, match=rf"data\.{name} {value}"):
+        ReflectanceDataModule(tmp_path, **{name: value})

@@ -6,6 +6,8 @@ from realface.data.patch_folder import PatchFolder, read_layout
 from realface.data.samples import read_patch
 from realface.data.verify import verify
 from realface.errors import InputError
+from realface.maps.encoding import linear_to_srgb
+from realface.maps.spaces import flip_green
 from tests.data.conftest import samples_of, write_patches
 
 DEFAULT = {
@@ -57,7 +59,7 @@ def test_scale_of_shape(tmp_path, caplog):
 def test_a_layout_file(tmp_path):
     source = write_patches(tmp_path / "in", LENT)
     layout = layout_of(tmp_path, LENT)
-    assert read_layout(layout) == LENT
+    assert {kind: entry.files for kind, entry in read_layout(layout).items()} == LENT
     pack(source, tmp_path / "out", layout=layout)
     assert verify(tmp_path / "out") == []
     with pytest.raises(InputError, match="give a --layout file"):
@@ -86,7 +88,11 @@ def test_one_patch_and_patches_of_two_sizes_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "- a", "albedo: a/{key}.png", "shape: a/b.png", "shape: '{key}/{key}.png'", "shape: 3",
+    ["shape: {files: 'a/{key}.png', sapce: object}", "shape: {space: object}",
+     "mask: {files: 'a/{key}.png', space: object}",
+     "shape: {files: 'a/{key}.png', encoding: linear}",
+     "shape_normals: {files: 'a/{key}.png', green: up}",
+     "", "- a", "albedo: a/{key}.png", "shape: a/b.png", "shape: '{key}/{key}.png'", "shape: 3",
      "shape: [", "{"],
 )  # fmt: skip
 def test_layouts_that_are_none(tmp_path, text):
@@ -98,3 +104,37 @@ def test_layouts_that_are_none(tmp_path, text):
 def test_a_missing_layout(tmp_path):
     with pytest.raises(InputError, match="layout"):
         read_layout(tmp_path / "layout.yaml")
+
+
+def test_what_is_assumed_is_told_and_what_is_declared_counts(tmp_path, caplog):
+    caplog.set_level("INFO")
+    source = write_patches(tmp_path / "in", DEFAULT)
+    plain = PatchFolder(source, None, None).read(0).maps
+    assert "diffuse_albedo: taken as srgb" in caplog.text
+    assert "specular_normals: taken as unit_vector, object, gl" in caplog.text
+    assert "shape: taken as position" in caplog.text
+    layout = tmp_path / "layout.yaml"
+    layout.write_text(
+        "diffuse_albedo: {files: 'diffuse_albedo/{key}.png', encoding: linear}\n"
+        "specular_normals: {files: 'specular_normals/{key}.png', space: object, green: dx}\n"
+    )
+    declared = PatchFolder(source, layout, None).read(0).maps
+    assert "specular_normals: taken as unit_vector, object, dx" in caplog.text
+    torch.testing.assert_close(declared["diffuse_albedo"], linear_to_srgb(plain["diffuse_albedo"]))
+    torch.testing.assert_close(declared["specular_normals"], flip_green(plain["specular_normals"]))
+
+
+@pytest.mark.parametrize("space", ["tangent", "offset"])
+def test_normals_in_another_space_are_refused_with_the_way_out(tmp_path, space):
+    source = write_patches(tmp_path / "in", DEFAULT)
+    layout = tmp_path / "layout.yaml"
+    layout.write_text(f"specular_normals: {{files: 'specular_normals/{{key}}', space: {space}}}\n")
+    with pytest.raises(InputError, match=rf"(?s)specular_normals .*{space}.*realface add"):
+        PatchFolder(source, layout, None)
+
+
+def test_two_files_of_one_key_are_refused(tmp_path):
+    source = write_patches(tmp_path / "in", DEFAULT)
+    (source / "shape" / "0001.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"0001\.png and 0001\.tif"):
+        PatchFolder(source, None, None)

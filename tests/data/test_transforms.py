@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -152,3 +155,11 @@ def test_the_mirror_takes_the_chosen_ones_and_twice_is_once_too_many():
         sign = torch.tensor((-1.0, 1, 1)).view(3, 1, 1) if KINDS[kind].is_vector else 1.0
         assert torch.equal(once[kind][0], batch[kind][0].flip(-1) * sign)
         assert torch.equal(mirror(once, chosen)[kind], batch[kind])
+
+
+def test_without_skin_tones_albumentations_is_not_imported():
+    program = (
+        "import sys\nfrom realface.data.transforms import Augment\n"
+        "list(Augment(1, 0.0, 0)([]))\nsys.exit('albumentations' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

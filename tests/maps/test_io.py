@@ -92,6 +92,17 @@ def test_dx_flips_green_and_nothing_else():
     torch.testing.assert_close(flipped, flip_green(decode(stored, kind, gl)))
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f2", "f4"])
+def test_offsets_are_no_unit_vectors(dtype):
+    values = torch.rand(3, 5, 6) * 2 - 1
+    kind, dtype = KINDS["specular_normals"], np.dtype(dtype)
+    record = record_for("specular_normals", values, space="offset")
+    back = decode(encode(values, kind, record, dtype), kind, record)
+    torch.testing.assert_close(back, values, atol=2e-3, rtol=0)
+    with pytest.raises(InputError, match=r"offset of 1\.5"):
+        encode(torch.full((3, 2, 2), 1.5), kind, record, dtype)
+
+
 def test_overshoot_takes_the_end_of_the_range_and_never_wraps():
     values = torch.tensor([-0.5, 0.0, 1.0, 1.5]).view(1, 1, 4)
     stored = encode(values, KINDS["mask"], record_for("mask", values), np.dtype("u2"))
@@ -198,7 +209,7 @@ def test_what_can_be_written(tmp_path, name, bits, good):
     assert only_file(tmp_path) == [name]
     assert read_image(tmp_path / name).dtype.itemsize * 8 == bits
     back = MapFile(tmp_path / name, KINDS["diffuse_albedo"], record).whole()
-    assert (back - values).abs().max() <= {8: 0.002, 16: 3e-4, 32: 0}[bits]
+    assert (back - values).abs().max() <= {8: 0.002, 16: 5e-4, 32: 1e-6}[bits]
 
 
 def test_exr_holds_vectors_as_they_are(tmp_path):

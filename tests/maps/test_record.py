@@ -72,6 +72,11 @@ def test_defaults_of_the_kinds():
         for name, bits in ((f"{kind}.exr", 16), (f"{kind}.tif", 32)):
             floats = default_record(kind, name, 4, 6, bits)
             assert (floats.range == SIGNED_RANGE) == meaning.is_vector
+            # Float files hold scene-linear colour.
+            assert floats.encoding == (meaning.encoding if meaning.is_vector else "linear")
+            assert default_record(kind, f"{kind}.tif", 4, 6, 16, floats=True) == replace(
+                floats, file=f"{kind}.tif", bits=16
+            )
 
 
 def broken(folder: Path, change) -> str:

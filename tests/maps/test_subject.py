@@ -1,5 +1,7 @@
 import errno
 import logging
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -8,9 +10,16 @@ import torch
 
 from realface.errors import FailureError, InputError
 from realface.maps import files
+from realface.maps.encoding import linear_to_srgb
 from realface.maps.files import write_image
 from realface.maps.kinds import KINDS
-from realface.maps.record import FILE_NAME, SIGNED_RANGE, SubjectRecord, read_record
+from realface.maps.record import (
+    FILE_NAME,
+    SIGNED_RANGE,
+    SubjectRecord,
+    read_record,
+    write_record,
+)
 from realface.maps.subject import Subject, save_map
 from tests.faces import face_maps
 from tests.maps.conftest import only_file, pixels
@@ -52,6 +61,46 @@ def test_floats_without_json_hold_vectors_as_they_are(tmp_path):
         assert subject.record.maps[kind].range == SIGNED_RANGE
         back = subject.open(kind).whole().permute(1, 2, 0).numpy()
         np.testing.assert_allclose(back, normals, atol=1e-3)
+
+
+def test_floats_without_json_hold_linear_colour(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    values = np.linspace(0, 1, 96, dtype=np.float32).reshape(4, 8, 3)
+    write_image(tmp_path / "texture.exr", values)
+    tifffile.imwrite(tmp_path / "diffuse_albedo.tif", values.astype("f2"), photometric="rgb")
+    subject = Subject(tmp_path)
+    for kind in ("texture", "diffuse_albedo"):
+        back = subject.open(kind).whole().permute(1, 2, 0)
+        expected = linear_to_srgb(torch.from_numpy(values))
+        torch.testing.assert_close(back, expected, atol=2e-3, rtol=0)
+    assert "texture.exr: not in subject.json, taken as linear" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_only_the_header_is_read_until_a_map_is_opened(tmp_path, monkeypatch, suffix):
+    image = pixels(6, 9, 3, "uint16")
+    if suffix == ".png":
+        write_image(tmp_path / "texture.png", image)
+    else:
+        tifffile.imwrite(tmp_path / "texture.tif", image, photometric="rgb")
+    with monkeypatch.context() as patched:
+        patched.setitem(files._READERS, suffix, None)
+        subject = Subject(tmp_path)
+    assert (subject.size(), subject.record.maps["texture"].bits) == ((6, 9), 16)
+    np.testing.assert_allclose(
+        subject.open("texture").whole().permute(1, 2, 0), image / 65535, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(-1, "expired on"), (0, "expire on"), (30, "expire on"), (31, None)]
+)
+def test_terms_that_end_are_told(subject_folder, caplog, days, words):
+    until = (date.today() + timedelta(days=days)).isoformat()
+    write_record(subject_folder, replace(read_record(subject_folder), expires=until))
+    Subject(subject_folder)
+    assert (until in caplog.text) == (words is not None)
+    assert words is None or words in caplog.text
 
 
 def test_suffixes_in_capitals_are_found(tmp_path):
@@ -103,8 +152,8 @@ def test_tangent_space_is_refused_by_name(subject_folder):
     text = (subject_folder / FILE_NAME).read_text()
     (subject_folder / FILE_NAME).write_text(text.replace('"object"', '"tangent"'))
     with pytest.raises(InputError, match="in tangent space"):
-        Subject(subject_folder).require_object_space("specular_normals")
-    Subject(subject_folder).require_object_space("mask")
+        Subject(subject_folder).open("specular_normals").require_object_space()
+    Subject(subject_folder).open("mask").require_object_space()
 
 
 def test_saving_keeps_what_the_json_says(subject_folder):

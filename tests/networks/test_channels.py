@@ -90,12 +90,12 @@ def test_half_precision_outputs_become_float32():
 def test_residual_channels():
     inputs = ["depth", "diffuse_albedo", "grey_albedo"]
     assert residual_channels(inputs, "diffuse_albedo") == [1, 2, 3]
-    assert residual_channels(inputs, "diffuse_albedo", 1) == [2]
     assert residual_channels(inputs, "grey_albedo") == [4]
     with pytest.raises(InputError, match="one of the inputs"):
         residual_channels(inputs, "texture")
-    with pytest.raises(InputError, match="output of 3"):
-        residual_channels(inputs, "depth", 3)
+    for base, made in (("depth", 3), ("diffuse_albedo", 1)):
+        with pytest.raises(InputError, match=f"output of {made}"):
+            residual_channels(inputs, base, made)
 
 
 @pytest.mark.parametrize("inputs", [["normals"], [], ["depth", "depth"]])

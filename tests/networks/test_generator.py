@@ -222,3 +222,17 @@ def test_fresh_weights_have_the_papers_spread():
     weights = torch.cat([p.detach().flatten() for p in network.parameters() if p.ndim == 4])
     assert weights.std().item() == pytest.approx(0.02, rel=0.02)
     assert weights.mean().item() == pytest.approx(0, abs=1e-3)
+
+
+def test_without_a_norm_the_signal_reaches_the_last_layer():
+    """N(0, 0.02) weights, right before a norm, would leave a millionth of it after six layers."""
+    generator = GlobalGenerator(3, 1, base_channels=8, downsamples=2, blocks=2, norm="none")
+    features = generator.features(torch.randn(1, 3, 32, 32))
+    assert 0.1 < float(features.std()) < 10
+
+
+def test_a_fresh_network_without_norms_starts_at_the_value_it_is_told():
+    generator = GlobalGenerator(3, 1, base_channels=8, downsamples=2, blocks=2, norm="none")
+    generator.head.start_at(-0.6)
+    made = generator(torch.randn(1, 3, 32, 32))
+    torch.testing.assert_close(made, torch.full_like(made, -0.6), atol=0.05, rtol=0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from realface.errors import InputError
-from realface.maps.subject import Subject
+from realface.maps.subject import Subject, save_map
 from realface.shading import relight
 from realface.shading.blinn_phong import lit_texture
 from realface.shading.lights import random_lights
@@ -43,3 +43,10 @@ def test_missing_map_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="specular_albedo"):
         relight.light_subject(folder)
     assert not list(folder.glob("*texture*"))
+
+
+def test_maps_of_two_sizes_are_refused(tmp_path):
+    folder = write_face(tmp_path / "face", 12, 16)
+    save_map(folder, "occlusion", torch.ones(1, 6, 8))
+    with pytest.raises(InputError, match="occlusion is 6x8"):
+        relight.light_subject(folder)

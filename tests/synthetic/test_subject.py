@@ -9,9 +9,12 @@ import torch.nn.functional as F
 from realface.errors import InputError
 from realface.maps.kinds import KINDS
 from realface.synthetic import ProceduralSubject
-from realface.synthetic.subject import CHANNELS
 
 HEIGHT, WIDTH = 128, 192
+MAPS = {
+    "diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape_normals",
+    "shape", "mask", "occlusion",
+}  # fmt: skip
 NORMALS = ("diffuse_normals", "specular_normals", "shape_normals")
 
 
@@ -26,7 +29,7 @@ def angle_between(first, second):
 
 
 def test_every_map_has_its_kind_size_and_type(maps):
-    assert set(maps) == set(CHANNELS)
+    assert set(maps) == MAPS
     for name, values in maps.items():
         assert values.shape == (KINDS[name].channels, HEIGHT, WIDTH)
         assert values.dtype == torch.float32
@@ -69,7 +72,7 @@ def test_windows_at_full_size_agree_where_they_overlap():
     subject = ProceduralSubject(4)
     first = subject.maps(4096, 6144, (2000, 3000, 96, 128))
     second = subject.maps(4096, 6144, (2040, 3050, 96, 128))
-    for name in CHANNELS:
+    for name in MAPS:
         difference = (first[name][:, 40:, 50:] - second[name][:, :56, :78]).abs()
         assert difference.max() < (5e-3 if name == "shape" else 2e-2), name
         assert difference.mean() < 1e-3, name
@@ -178,3 +181,40 @@ def typology_angle(srgb):
 def test_a_window_outside_the_map_is_refused_by_name(window):
     with pytest.raises(InputError, match="window"):
         ProceduralSubject(0).maps(HEIGHT, WIDTH, window)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "words"),
+    [
+        (192, 192, "--height 128, or --width 288"),
+        (0, 6, "0x6"),
+        (128, 190, "--height 127"),
+        (200, 192, "--height 128"),
+    ],
+)
+def test_a_size_that_is_not_3_to_2_is_refused_with_one_that_is(height, width, words):
+    with pytest.raises(InputError, match=words):
+        ProceduralSubject(0).maps(height, width)
+
+
+@pytest.mark.parametrize("width", range(2, 40, 3))
+def test_the_height_next_to_3_to_2_is_taken(width):
+    maps = ProceduralSubject(0).maps(round(width * 2 / 3), width)
+    assert 0.5 < maps["mask"].mean() <= 1
+
+
+def test_no_float64_on_the_device(monkeypatch):
+    """Apple's GPUs have none; the meta device stands in for one."""
+    from realface.synthetic.lattice import texel_grid
+
+    made = []
+    arange = torch.arange
+
+    def watched(*arguments, **keywords):
+        made.append((keywords.get("dtype"), str(keywords.get("device"))))
+        return arange(*arguments, **keywords)
+
+    monkeypatch.setattr(torch, "arange", watched)
+    grid = texel_grid(192, (0, 0, 8, 8), torch.device("meta"))
+    assert (grid.x.device.type, grid.x.dtype) == ("meta", torch.float32)
+    assert not any(dtype == torch.float64 and device == "meta" for dtype, device in made)

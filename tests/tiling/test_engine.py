@@ -8,8 +8,8 @@ from realface.errors import FailureError, InputError
 from realface.tiling.engine import stitch
 from realface.tiling.plan import plan
 from realface.tiling.seams import seam_ratio
-from realface.tiling.tensors import TensorSink, TensorSource
 from tests.tiling.maps import Ledger, Rows, coordinates, noise, stitch_tensor
+from tests.tiling.tensors import TensorSink, TensorSource
 
 SIZES = [(51, 37), (32, 32), (97, 64), (7, 200)]
 
@@ -155,6 +155,28 @@ def test_a_constant_offset_between_windows_is_the_disagreement():
     assert (one.mean, one.max) == (0.25, 0.25)
     shared = 3 * (laid.columns[0][1] - laid.columns[0][0]) - 90
     assert one.values == 20 * shared
+
+
+def test_disagreement_is_measured_where_the_mask_is_set():
+    laid = plan((20, 90), window=40, overlap=10)
+    valid = torch.zeros(1, 20, 90)
+    valid[:, :5] = 1
+    sources = {"in": Rows((20, 90)), "mask": TensorSource(valid)}
+
+    def fn(maps):
+        made = maps["mask"] * torch.rand(())
+        maps["mask"].zero_()  # what it does to its inputs changes nothing
+        return {"out": made}
+
+    measured = []
+    for counted in (None, "mask"):
+        torch.manual_seed(0)
+        stitched = stitch(fn, sources, {"out": TensorSink((20, 90))}, laid, counted=counted)
+        measured.append(stitched.disagreement["out"])
+    everywhere, inside = measured
+    assert inside.values == everywhere.values / 4
+    assert inside.mean == pytest.approx(4 * everywhere.mean)
+    assert inside.max == everywhere.max
 
 
 def test_disagreement_down_and_across_with_several_in_a_batch():

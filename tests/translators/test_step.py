@@ -7,7 +7,9 @@ import pytorch_lightning as pl
 import torch
 
 from realface.errors import FailureError, InputError
+from realface.losses.adversarial import least_squares_discriminator
 from realface.maps.kinds import REFLECTANCE
+from realface.networks.channels import assemble
 from realface.translators import DiffuseAlbedo, DiffuseNormals, SpecularAlbedo, SpecularNormals
 from tests.faces import face_batch
 from tests.translators.training import ALL, RECONSTRUCTION, build, loader, trainer
@@ -31,7 +33,7 @@ def test_a_step_of_training_and_validation(kind, generator):
     model = build(kind, generator=generator, local_blocks=1, reconstruction_weight=1.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     metrics = fit(model).callback_metrics
-    losses = {"adversarial", "feature_matching", "reconstruction", "discriminator"}
+    losses = {"adversarial", "feature_matching", "reconstruction", "discriminator", "total"}
     assert {name for name in metrics if name.startswith("train/")} == {
         f"train/{name}" for name in losses
     }
@@ -59,7 +61,7 @@ def test_reconstruction_learns_a_toy_problem(kind):
     def loss() -> float:
         with torch.no_grad():
             inputs = batch[model.output]
-            losses = model._generator_losses(inputs, model(batch), inputs, batch["mask"])
+            losses = model._generator_losses(inputs, model(batch), inputs, batch["mask"], [])
         return float(losses["reconstruction"])
 
     start = loss()
@@ -128,6 +130,31 @@ def test_generators_losses_give_the_discriminator_no_gradient():
     assert discriminators > 0
 
 
+def test_discriminator_looks_at_the_truth_once_and_learns_what_it_should():
+    model = build(learning_rate=0.0)
+    batch, looks, compared = face_batch(32), [], []
+    model.discriminator.register_forward_hook(lambda *_: looks.append(1))
+
+    class Compare(pl.Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            parameters = list(model.discriminator.parameters())
+            if optimizer.param_groups[0]["params"][0] is not parameters[0]:
+                return
+            looks_of_the_step = len(looks)
+            maps, mask = model.prepare(batch, None), batch["mask"]
+            inputs = assemble(maps, model.inputs) * mask
+            real = model._judge(inputs, maps[model.output], mask)
+            fake = model._judge(inputs, model(maps).detach(), mask)
+            loss = least_squares_discriminator(real, fake)
+            expected = torch.autograd.grad(loss, parameters)
+            for parameter, gradient in zip(parameters, expected, strict=True):
+                torch.testing.assert_close(parameter.grad, gradient)
+            compared.append(looks_of_the_step)
+
+    fit(model, callbacks=[Compare()])
+    assert compared == [3]  # the truth, and the prediction in each step
+
+
 def test_without_its_losses_there_is_no_discriminator():
     model = build(**RECONSTRUCTION)
     assert model.discriminator is None
@@ -174,7 +201,9 @@ def test_garbage_outside_the_mask_changes_neither_loss_nor_prediction(kind):
         inputs = torch.cat([torch.zeros_like(mask)] * 3, dim=1)
         inputs = inputs[:, :1].expand(-1, model.generator.arguments["in_channels"], -1, -1)
         made = model(maps)
-        losses = model._generator_losses(inputs, made, maps[model.output], mask)
+        truth = maps[model.output]
+        real = model._judge(inputs, truth, mask)
+        losses = model._generator_losses(inputs, made, truth, mask, real)
         results.append((made, losses))
     (made, losses), (other, others) = results
     inside = mask.expand_as(made) > 0.5
@@ -215,6 +244,121 @@ def test_learning_rate_is_constant_and_then_falls_linearly(epochs, share):
         expected = 1.0 if epoch < constant else (epochs - epoch) / (epochs - constant)
         assert both == pytest.approx(2 * [1e-3 * expected])
     assert len(rates) == epochs
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 1000])
+def test_learning_rate_stays_where_the_training_has_no_end(epoch):
+    model = build()
+    model.trainer = trainer(max_epochs=-1)
+    assert model._rate_at(epoch) == 1.0
+
+
+def test_all_weights_zero_are_refused_by_name():
+    with pytest.raises(InputError, match="adversarial_weight, feature_matching_weight, recon"):
+        build(adversarial_weight=0.0, feature_matching_weight=0.0, reconstruction_weight=0.0)
+
+
+class Shards(pl.LightningDataModule):
+    """Batches of the closed-form face, cropped to a size."""
+
+    def __init__(self, crop):
+        super().__init__()
+        self.crop = crop
+
+    def train_dataloader(self):
+        return loader(1, self.crop)
+
+    val_dataloader = train_dataloader
+
+
+@pytest.mark.parametrize(
+    ("crop", "words"),
+    [(50, "multiple of 8"), (50, "48 or 56"), (4, "at least 16"), (4, "crop to 16"), (12, "to 16")],
+)
+def test_crop_that_does_not_fit_the_generator_is_refused(crop, words):
+    model = build(generator="local", downsamples=2)
+    with pytest.raises(InputError, match=rf"data\.crop {crop}") as caught:
+        trainer().fit(model, datamodule=Shards(crop))
+    assert words in str(caught.value)
+
+
+def test_crop_that_the_metrics_cannot_take_is_refused_and_the_smallest_one_trains():
+    with pytest.raises(InputError, match="at least 6"):
+        trainer().fit(build(), datamodule=Shards(4))
+    made = trainer()
+    made.fit(build(discriminator_layers=3, discriminator_scales=3), datamodule=Shards(6))
+    assert torch.isfinite(made.callback_metrics["val/ssim"])
+
+
+def test_clipping_is_refused_where_float16_scales_gradients():
+    class Scaled(pl.plugins.precision.Precision):
+        scaler = object()
+
+    with pytest.raises(InputError, match="16-mixed"):
+        fit(build(clip_gradient_norm=1.0), plugins=[Scaled()])
+    fit(build(clip_gradient_norm=0.0), plugins=[Scaled()])
+
+
+def draws(folder, path=None, **arguments) -> list[float]:
+    """What torch's own generator gives in each epoch of a training."""
+    seen = []
+
+    class Draw(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            seen.append(float(torch.rand(())))
+
+    pl.seed_everything(3, verbose=False)
+    last = pl.callbacks.ModelCheckpoint(folder, "last", save_on_train_epoch_end=True)
+    made = trainer(callbacks=[Draw(), last], enable_checkpointing=True, **arguments)
+    made.fit(build(), loader(), loader(), ckpt_path=path, weights_only=True)
+    return seen
+
+
+def test_draws_differ_between_epochs_and_a_resumed_run_does_not_repeat_them(tmp_path):
+    first = draws(tmp_path, max_epochs=1)
+    resumed = draws(tmp_path, tmp_path / "last.ckpt", max_epochs=3)
+    assert len({*first, *resumed}) == 3
+    assert draws(tmp_path / "again", max_epochs=1) == first
+
+
+def test_draws_differ_between_processes(monkeypatch):
+    first = []
+    for rank in range(2):
+        monkeypatch.setattr(pl.Trainer, "global_rank", rank)
+        model = build()
+        model.trainer = trainer()
+        model.on_train_epoch_start()
+        first.append(float(torch.rand(())))
+    assert first[0] != first[1]
+
+
+def validated(*images: int) -> torch.Tensor:
+    """PSNR over batches of two images, of which so many have valid texels."""
+    batches = []
+    for count in images:
+        batch = face_batch(32)
+        batch["mask"][count:] = 0
+        batches.append(batch)
+    torch.manual_seed(0)
+    made = trainer()
+    made.validate(build(), torch.utils.data.DataLoader(batches, batch_size=None), verbose=False)
+    return made.callback_metrics["val/psnr"]
+
+
+def test_images_without_a_valid_texel_do_not_count_in_validation():
+    both, one, none = (validated(count) for count in (2, 1, 0))
+    assert torch.isnan(none)
+    torch.testing.assert_close(validated(0, 2, 1), (2 * both + one) / 3)
+
+
+def test_best_checkpoint_lives_with_epochs_without_a_number(tmp_path):
+    batch = face_batch(32)
+    batch["mask"].zero_()
+    best = pl.callbacks.ModelCheckpoint(tmp_path, "best", monitor="val/psnr", mode="max")
+    made = trainer(max_epochs=2, callbacks=[best], enable_checkpointing=True)
+    made.fit(build(), loader(), torch.utils.data.DataLoader([batch], batch_size=None))
+    checkpoint = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert checkpoint["descriptor"]["metrics"] == {}
 
 
 def test_residual_generator_starts_at_its_base():
