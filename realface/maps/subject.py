@@ -9,7 +9,7 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.files import SUFFIXES, disk_failure, read_form
-from realface.maps.io import MapFile, tight_range, write_map
+from realface.maps.io import MapFile, tight_range
 from realface.maps.kinds import KINDS
 from realface.maps.record import (
     FILE_NAME,
@@ -19,6 +19,7 @@ from realface.maps.record import (
     read_record,
     write_record,
 )
+from realface.maps.writers import write_map
 
 log = logging.getLogger(__name__)
 

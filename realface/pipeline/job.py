@@ -13,10 +13,11 @@ from torch import Tensor
 from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.geometry.placement import PlacedShape, Placement, place
 from realface.maps.files import disk_failure
-from realface.maps.io import Compression, MapFile, open_writer
+from realface.maps.io import MapFile
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
+from realface.maps.writers import Compression, open_writer
 from realface.pipeline.results import (
     Done,
     check_output,

@@ -11,21 +11,12 @@ from hypothesis import strategies as st
 from realface.errors import FailureError, InputError
 from realface.maps.encoding import unit
 from realface.maps.files import read_image, write_image
-from realface.maps.io import (
-    ImageWriter,
-    MapFile,
-    TiffWriter,
-    decode,
-    encode,
-    open_writer,
-    require_object_space,
-    tight_range,
-    write_map,
-)
+from realface.maps.io import MapFile, decode, encode, require_object_space, tight_range
 from realface.maps.kinds import KINDS
 from realface.maps.record import SIGNED_RANGE, Range, default_record
 from realface.maps.spaces import flip_green
 from realface.maps.subject import Subject
+from realface.maps.writers import ImageWriter, TiffWriter, open_writer, write_map
 from tests.maps.conftest import only_file, pixels
 
 

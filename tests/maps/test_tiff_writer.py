@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from realface.errors import FailureError
 from realface.maps.files import read_image
-from realface.maps.io import TiffWriter
 from realface.maps.kinds import KINDS
 from realface.maps.record import default_record
+from realface.maps.writers import TiffWriter
 from tests.maps.conftest import only_file
 from tests.maps.test_io import values_of, windows
 
