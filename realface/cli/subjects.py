@@ -1,6 +1,7 @@
 """`realface synth`, `bake`, `add`, `derive`: making subject folders."""
 
 import argparse
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import get_args
 from realface.cli.console import progress, say
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, Encoding, Green, Space
+
+log = logging.getLogger(__name__)
 
 
 def synth(arguments: Sequence[str]) -> None:
@@ -25,6 +28,7 @@ def synth(arguments: Sequence[str]) -> None:
     if given.seed < 0:
         raise InputError(f"--seed {given.seed}", "0 or more", "correct the flag")
 
+    from realface.maps.subject import Subject
     from realface.shading.relight import light_subject
     from realface.synthetic.folder import write_subject
 
@@ -32,11 +36,30 @@ def synth(arguments: Sequence[str]) -> None:
         for number in range(given.subjects):
             update(number, given.subjects)
             folder = given.out / f"synthetic-{given.seed + number:06d}"
-            write_subject(given.seed + number, folder, given.height, given.width)
-            if given.lit:
+            if not _is_there(folder, (given.height, given.width)):
+                write_subject(given.seed + number, folder, given.height, given.width)
+            if given.lit and "texture" not in Subject(folder):
                 light_subject(folder, given.seed + number)
         update(given.subjects, given.subjects)
     say(f"{given.subjects} subjects in {given.out}")
+
+
+def _is_there(folder: Path, size: tuple[int, int]) -> bool:
+    """Whether an earlier run has made this subject, whole and at this size."""
+    from realface.maps.record import FILE_NAME
+    from realface.maps.subject import Subject
+
+    if not (folder / FILE_NAME).exists():
+        return False
+    found = Subject(folder).size()
+    if found != size:
+        raise InputError(
+            f"{folder} of {found[0]}x{found[1]} (height x width)",
+            f"{size[0]}x{size[1]}, or a new folder",
+            "name another folder, or remove this one",
+        )
+    log.info("%s is there already", folder)
+    return True
 
 
 def bake(arguments: Sequence[str]) -> None:
