@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from realface.errors import InputError
@@ -197,7 +197,8 @@ def export_weights(translator: TrainedTranslator, folder: Path) -> Path:
         partial_path(card).write_text(model_card(descriptor), encoding="utf-8")
         tensors = {name: tensor.contiguous() for name, tensor in translator.state().items()}
         metadata = {"format": "pt", "realface": descriptor.translator}
-        save_file(tensors, partial_path(path), metadata=metadata)
+        # Not save_file, which makes a file that only its owner may read.
+        partial_path(path).write_bytes(save(tensors, metadata=metadata))
         # All are whole: a new descriptor never stands beside old tensors.
         for file in files:
             os.replace(partial_path(file), file)

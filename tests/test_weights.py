@@ -4,11 +4,11 @@ import errno
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-import realface.weights
 from realface.errors import FailureError, InputError
 from realface.weights import export_weights, load_checkpoint, load_weights, model_card
 from tests.faces import face_batch
@@ -186,11 +186,11 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     folder = write_weights(tmp_path, ("specular_albedo",))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half")
+    def full(path, data):
+        path.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(realface.weights, "save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(FailureError, match="No space left"):
         export_weights(translator("specular_albedo", seed=1, licence="other"), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+import yaml
 from jsonargparse import ArgumentError
 from pytorch_lightning.callbacks import (
     LearningRateMonitor,
@@ -157,12 +158,43 @@ class TrainCLI(LightningCLI):
             )
         return loggers
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """``fit`` and ``validate``: maps are predicted by infer.py."""
+        return {
+            name: skipped
+            for name, skipped in LightningCLI.subcommands().items()
+            if name in ("fit", "validate")
+        }
+
+    def _check_same_settings(self) -> None:
+        """Refuse to go on with a translator that was started with other settings.
+
+        The checkpoint's optimisers keep their own rates: a changed one would be recorded and have
+        no effect.
+        """
+        saved = self.run_dir / "config.yaml"
+        if not saved.is_file():
+            return
+        before = (yaml.safe_load(saved.read_text(encoding="utf-8")) or {}).get("model", {})
+        here = yaml.safe_load(self._parser("fit").dump(self.config["fit"])).get("model", {})
+        old, new = before.get("init_args", {}), here.get("init_args", {})
+        changed = [name for name in new if name in old and old[name] != new[name]]
+        if changed:
+            raise InputError(
+                f"{self.run_dir}, a run with "
+                + ", ".join(f"{name} {old[name]}" for name in changed),
+                "the same settings as here: "
+                + ", ".join(f"{name} {new[name]}" for name in changed),
+                "name another --run_dir, or go on with the run's own config.yaml",
+            )
+
     def fit(self, **arguments: Any) -> None:
         """Train; a run folder that holds a checkpoint is resumed.
 
         Raises:
-            InputError: If that checkpoint is damaged or of another translator, or there are
-                more processes than validation samples.
+            InputError: If that checkpoint is damaged or of another translator, or its run had
+                other settings, or there are more processes than validation samples.
             FailureError: If memory runs out.
         """
         self._check_validation_samples()
@@ -174,6 +206,8 @@ class TrainCLI(LightningCLI):
             arguments["weights_only"] = True
             if Path(arguments["ckpt_path"]).is_file():  # and no word such as "best"
                 self._check_same_networks(Path(arguments["ckpt_path"]))
+        if arguments.get("ckpt_path") == last:
+            self._check_same_settings()
         try:
             self.trainer.fit(**arguments)
         except MisconfigurationException as error:

@@ -80,6 +80,8 @@ class SubjectPatches:
         self.subject = Subject(folder)
         self.size = self.subject.size()
         self.kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
+        if "texture" in self.subject:
+            log.info("%s: texture is not packed, training lights its own", folder)
         if not set(REFLECTANCE) & set(self.kinds):
             raise InputError(
                 f"{folder} without a reflectance map", f"one of {', '.join(REFLECTANCE)}", "add it"

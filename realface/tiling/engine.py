@@ -52,7 +52,8 @@ class Stitched:
     def __str__(self) -> str:
         lines = [f"{self.windows} windows in {self.seconds:.1f} s"]
         for name, one in self.disagreement.items():
-            lines.append(f"{name}: overlapping windows differ by {one}")
+            if one.values:
+                lines.append(f"{name}: overlapping windows differ by {one}")
         return "\n".join(lines)
 
 

@@ -305,3 +305,18 @@ def test_without_a_wandb_login_training_is_logged_offline(tmp_path, capsys, shar
     runs = [path.name.rsplit("-")[-1] for path in (tmp_path / "run").glob("wandb/offline-run-*")]
     assert len(runs) == 2
     assert len(set(runs)) == 1
+
+
+def test_a_changed_setting_is_not_resumed_in_silence(tmp_path, capsys, shards):
+    assert train(capsys, shards, tmp_path / "run")[0] == 0
+    saved = (tmp_path / "run" / "config.yaml").read_text()
+    rate = "--model.init_args.learning_rate=0.5"
+    code, _, err = train(capsys, shards, tmp_path / "run", rate, "--trainer.max_epochs=2")
+    assert code == 2
+    assert "learning_rate 0.5" in err
+    assert (tmp_path / "run" / "config.yaml").read_text() == saved
+
+
+@pytest.mark.parametrize("word", ["test", "predict"])
+def test_only_what_works_is_offered(capsys, word):
+    assert run(capsys, "train", word)[0] == 2
