@@ -50,7 +50,8 @@ class Stitched:
     seconds: float
 
     def __str__(self) -> str:
-        lines = [f"{self.windows} windows in {self.seconds:.1f} s"]
+        count = "1 window" if self.windows == 1 else f"{self.windows} windows"
+        lines = [f"{count} in {self.seconds:.1f} s"]
         for name, one in self.disagreement.items():
             if one.values:
                 lines.append(f"{name}: overlapping windows differ by {one}")

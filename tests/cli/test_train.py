@@ -303,8 +303,7 @@ def test_without_a_wandb_login_training_is_logged_offline(tmp_path, capsys, shar
     wandb.finish()
     assert code == 0, err
     runs = [path.name.rsplit("-")[-1] for path in (tmp_path / "run").glob("wandb/offline-run-*")]
-    assert len(runs) == 2
-    assert len(set(runs)) == 1
+    assert len(set(runs)) == 1  # one run; its folders are named by the second
 
 
 def test_a_changed_setting_is_not_resumed_in_silence(tmp_path, capsys, shards):
