@@ -312,7 +312,8 @@ def _logged_in() -> bool:
 def _wandb_id(run_dir: Path) -> str | None:
     """The id of the run that the folder holds, from the names that W&B gives its own folders."""
     earlier = sorted(run_dir.glob("wandb/*run-*-*"), key=lambda folder: folder.stat().st_mtime)
-    return earlier[-1].name.rsplit("-", 1)[1] if earlier else None
+    # [offline-]run-DATE_TIME-ID, and -1 behind it for a second one in the same second.
+    return earlier[-1].name.removeprefix("offline-").split("-")[2] if earlier else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

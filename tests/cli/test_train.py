@@ -302,7 +302,7 @@ def test_without_a_wandb_login_training_is_logged_offline(tmp_path, capsys, shar
     code, _, err = train(capsys, shards, tmp_path / "run", "--wandb=auto", "--trainer.max_epochs=2")
     wandb.finish()
     assert code == 0, err
-    runs = [path.name.rsplit("-")[-1] for path in (tmp_path / "run").glob("wandb/offline-run-*")]
+    runs = [path.name.split("-")[3] for path in (tmp_path / "run").glob("wandb/offline-run-*")]
     assert len(set(runs)) == 1  # one run; its folders are named by the second
 
 
