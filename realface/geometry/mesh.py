@@ -212,7 +212,7 @@ def _join(meshes: list[Mesh]) -> Mesh:
     offsets = np.cumsum([0, *(len(mesh.positions) for mesh in meshes)])
     return Mesh(
         np.concatenate([mesh.positions for mesh in meshes]),
-        np.concatenate([m.triangles + o for m, o in zip(meshes, offsets, strict=False)]),
+        np.concatenate([m.triangles + o for m, o in zip(meshes, offsets[:-1], strict=True)]),
         np.concatenate([mesh.uvs for mesh in meshes]),
         np.concatenate([mesh.normals for mesh in meshes]),
     )
