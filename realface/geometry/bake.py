@@ -74,8 +74,9 @@ def _report(raster: Raster, covered: int) -> None:
     _log.info("%.1f %% of the map is covered", 100 * covered / raster.index.size)
     if raster.overlaps:
         _log.warning(
-            "%d texels were claimed again by a later triangle; the first in the mesh was kept. "
-            "If parts of the mesh share UVs, name the parts to keep",
+            "%.2g %% of the map (%d texels) is covered more than once; the first triangle in the "
+            "mesh was kept. If parts of the mesh share UVs, name the parts to keep",
+            100 * raster.overlaps / raster.index.size,
             raster.overlaps,
         )
 

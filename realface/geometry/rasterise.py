@@ -31,7 +31,7 @@ class Raster:
     Attributes:
         index: ``(H, W)`` int32, the triangle at each texel centre; -1 where there is none. Of
             several triangles the first in the mesh is kept.
-        overlaps: Texels lost by later triangles to earlier ones, counted once per triangle.
+        overlaps: Texels that more than one triangle covers.
         affine: ``(F, 6)`` what :meth:`weights` evaluates: corner 0 (x, y) in texels, then the
             slopes of the second and of the third weight in x and y.
     """
@@ -98,12 +98,11 @@ def rasterise(uvs: Float, triangles: Int, height: int, width: int) -> Raster:
     texels = np.stack([uvs[:, 0] * width, (1 - uvs[:, 1]) * height], axis=1)
     corners = np.rint(texels * _SUBTEXELS).astype(np.int64)[triangles]  # (F, 3, 2), x then y
     index = np.full(height * width, -1, dtype=np.int32)
-    drawn = 0
+    contested = np.zeros(height * width, dtype=bool)
     for batch in _batches(corners, height):
         triangle, start, length = _runs(corners[batch], height, width)
-        drawn += int(length.sum())
-        _paint(index, batch[triangle], start, length)
-    overlaps = drawn - int(np.count_nonzero(index >= 0))
+        _paint(index, contested, batch[triangle], start, length)
+    overlaps = int(np.count_nonzero(contested))
     return Raster(index.reshape(height, width), overlaps, _affine(corners))
 
 
@@ -170,9 +169,21 @@ def _ramps(start: Int, count: Int) -> Int:
     return np.arange(int(count.sum())) + np.repeat(start - (np.cumsum(count) - count), count)
 
 
-def _paint(index: NDArray[np.int32], triangle: Int, start: Int, length: Int) -> None:
-    """Write triangle numbers along runs; numpy keeps the last value where texels repeat."""
-    index[_ramps(start, length)] = np.repeat(triangle.astype(np.int32), length)
+def _paint(
+    index: NDArray[np.int32],
+    contested: NDArray[np.bool_],
+    triangle: Int,
+    start: Int,
+    length: Int,
+) -> None:
+    """Write triangle numbers along runs; numpy keeps the last value where texels repeat.
+
+    Texels that an earlier batch has painted, or that another run of this one has, are contested.
+    """
+    texels, numbers = _ramps(start, length), np.repeat(triangle.astype(np.int32), length)
+    contested[texels[index[texels] >= 0]] = True
+    index[texels] = numbers
+    contested[texels[index[texels] != numbers]] = True
 
 
 def _affine(corners: Int) -> Float:

@@ -112,7 +112,7 @@ def test_first_triangle_wins_and_overlaps_are_counted():
     triangles = np.array([[0, 1, 2], [3, 4, 5], [3, 5, 6], [0, 2, 1]])
     raster = rasterise(uvs, triangles, 8, 8)
     assert (raster.index == 0).all()
-    assert raster.overlaps == 32 + 64
+    assert raster.overlaps == 64  # every texel is covered twice or more
     turned = rasterise(uvs, triangles[[1, 2, 0]], 8, 8)
     assert (turned.index[:, 4:] == 2).all()
     assert (turned.index[:, :4] < 2).all()
