@@ -46,7 +46,7 @@ def test_translator_config(capsys, name, smoke):
     assert {key: model["init_args"][key] for key in words} == words
     # The config names every argument, so that nobody has to look for a default; only de-lighting
     # reads a lit texture.
-    assert model["init_args"].keys() - words.keys() <= {"licence", "flaw_probability"}
+    assert model["init_args"].keys() - words.keys() <= {"licence", "lighting", "flaw_probability"}
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

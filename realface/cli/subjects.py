@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -16,32 +17,70 @@ log = logging.getLogger(__name__)
 
 def synth(arguments: Sequence[str]) -> None:
     """Make procedural subjects."""
-    parser = _parser("synth", "Make procedural subject folders.")
-    parser.add_argument("out", type=Path, help="folder for the subject folders")
-    parser.add_argument("--subjects", type=int, default=8, help="how many (%(default)s)")
+    parser = _parser("synth", "Make procedural subjects: folders of maps, or shards of patches.")
+    parser.add_argument("out", type=Path, help="folder for the subject folders or the shards")
+    parser.add_argument(
+        "--subjects", type=int, help="how many (8; with --patches, one for each patch)"
+    )
+    parser.add_argument("--patches", type=int, help="make so many patches, as shards, instead")
+    parser.add_argument("--patch", type=int, help="side of a patch in px (512)")
+    parser.add_argument("--workers", type=int, help="processes that make shards (one per core)")
     _add_size(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the first subject (%(default)s)")
     parser.add_argument("--lit", action="store_true", help="also light each one: a texture")
     given = parser.parse_args(arguments)
-    if given.subjects < 1:
+    if given.subjects is not None and given.subjects < 1:
         raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
     if given.seed < 0:
         raise InputError(f"--seed {given.seed}", "0 or more", "correct the flag")
+    if given.patches is not None:
+        _synth_patches(given)
+    else:
+        _synth_folders(given)
+
+
+def _synth_patches(given: argparse.Namespace) -> None:
+    if given.lit:
+        raise InputError("--lit with --patches", "one of them", "leave --lit out: training lights")
+
+    from realface.data.pack_procedural import pack_procedural
+
+    with progress("patches") as update:
+        update(0, given.patches)
+        packed = pack_procedural(
+            given.out,
+            given.patches,
+            height=given.height,
+            width=given.width,
+            subjects=given.subjects,
+            first=given.seed,
+            patch=512 if given.patch is None else given.patch,
+            workers=(os.cpu_count() or 1) if given.workers is None else given.workers,
+            progress=update,
+        )
+    say(f"{packed.train} training and {packed.val} validation samples in {packed.folder}")
+
+
+def _synth_folders(given: argparse.Namespace) -> None:
+    for flag, value in (("--patch", given.patch), ("--workers", given.workers)):
+        if value is not None:
+            raise InputError(f"{flag} without --patches", "both or neither", f"leave {flag} out")
 
     from realface.maps.subject import Subject
     from realface.shading.relight import light_subject
     from realface.synthetic.folder import write_subject
 
+    subjects = 8 if given.subjects is None else given.subjects
     with progress("subjects") as update:
-        for number in range(given.subjects):
-            update(number, given.subjects)
+        for number in range(subjects):
+            update(number, subjects)
             folder = given.out / f"synthetic-{given.seed + number:06d}"
             if not _is_there(folder, (given.height, given.width)):
                 write_subject(given.seed + number, folder, given.height, given.width)
             if given.lit and "texture" not in Subject(folder):
                 light_subject(folder, given.seed + number)
-        update(given.subjects, given.subjects)
-    say(f"{given.subjects} subjects in {given.out}")
+        update(subjects, subjects)
+    say(f"{subjects} subjects in {given.out}")
 
 
 def _is_there(folder: Path, size: tuple[int, int]) -> bool:
@@ -146,15 +185,21 @@ def derive(arguments: Sequence[str]) -> None:
     normals.add_argument("--blur", type=float, help="deviation in mm (as red light scatters)")
     shape_normals = kinds.add_parser("shape_normals", help="from shape")
     shape_normals.add_argument("--blur", type=float, help="of the normals, in texels (none)")
-    texture = kinds.add_parser("texture", help="the reflectance maps under random lights")
-    texture.add_argument("--seed", type=int, default=0, help="of the lights (0)")
-    for one in (normals, shape_normals, texture):
+    occlusion = kinds.add_parser("occlusion", help="from shape: how open each place is")
+    texture = kinds.add_parser("texture", help="the reflectance maps, lit")
+    texture.add_argument("--seed", type=int, default=0, help="of random lights (0)")
+    texture.add_argument("--light", type=Path, help="panorama to light by instead, .hdr or .exr")
+    for one in (normals, shape_normals, occlusion, texture):
         one.add_argument("subject", type=Path, help="subject folder")
     given = parser.parse_args(arguments)
     if given.kind == "texture":
         from realface.shading.relight import light_subject
 
-        light_subject(given.subject, given.seed)
+        light_subject(given.subject, given.seed, given.light)
+    elif given.kind == "occlusion":
+        from realface.shading.occlusion import derive_occlusion
+
+        derive_occlusion(given.subject)
     else:
         from realface.geometry import subject_maps
 

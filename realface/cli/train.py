@@ -66,6 +66,9 @@ class TrainCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a run has besides model, data and trainer."""
+        # A config that names another data module replaces it, and keeps the values that both take.
+        shards = f"{ReflectanceDataModule.__module__}.{ReflectanceDataModule.__name__}"
+        parser.set_defaults({"data": {"class_path": shards}})
         parser.add_argument(
             "--run_dir",
             type=Path | None,
@@ -227,8 +230,10 @@ class TrainCLI(LightningCLI):
         processes = self.trainer.world_size
         if processes == 1:
             return
-        held = int(read_index(self.datamodule.shards)["samples"]["val"])
-        used = min(held, self.datamodule.validation_samples or held)
+        used = self.datamodule.validation_samples
+        if isinstance(self.datamodule, ReflectanceDataModule):
+            held = int(read_index(self.datamodule.shards)["samples"]["val"])
+            used = min(held, used or held)
         if used < processes:
             raise InputError(
                 f"{used} validation samples for {processes} processes",
@@ -333,8 +338,9 @@ def train(arguments: Sequence[str]) -> None:
     try:
         TrainCLI(
             Translator,
-            ReflectanceDataModule,
+            pl.LightningDataModule,
             subclass_mode_model=True,
+            subclass_mode_data=True,
             seed_everything_default=0,
             save_config_callback=RunConfig,
             save_config_kwargs={"overwrite": True},

@@ -1,11 +1,12 @@
 """Image files to arrays and back, at their own bit depth.
 
 PNG and JPEG go through imagecodecs (Pillow cuts 16-bit RGB PNG to 8 bits, OpenCV fills in the
-rest of a truncated file), TIFF through tifffile, EXR through OpenEXR. Arrays are
-``(H, W, C)`` in RGB order: uint8, uint16, float16 or float32.
+rest of a truncated file), so does Radiance HDR; TIFF through tifffile, EXR through OpenEXR.
+Arrays are ``(H, W, C)`` in RGB order: uint8, uint16, float16 or float32.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +21,10 @@ from realface.errors import FailureError, InputError
 Array = NDArray[Any]
 
 SUFFIXES = (".png", ".tif", ".tiff", ".exr", ".jpg", ".jpeg")
-"""What can be read; writing leaves out JPEG."""
+"""What a map may be stored as; writing leaves out JPEG. `read_image` takes ``.hdr`` too."""
 
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
+_HDR_HEADER = 4096  # bytes within which a Radiance header ends
 _LARGEST_SIDE = 65536  # px; a header that says more is taken for damage, before memory is
 
 
@@ -68,10 +70,10 @@ def read_form(path: Path) -> tuple[tuple[int, int], np.dtype]:
 def _decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
     """What the suffix's reader makes of a file; whatever it raises, in three parts."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in _READERS:
         raise InputError(
             f"{path}, a {suffix or 'suffixless'} file",
-            f"one of {', '.join(SUFFIXES)}",
+            f"one of {', '.join(_READERS)}",
             "convert it to one of these",
         )
     if not path.is_file():
@@ -216,6 +218,19 @@ def _read_exr(path: Path) -> Array:
     raise ValueError(f"its channels {sorted(channels)} are neither RGB(A), XYZ nor one")
 
 
+def _read_hdr(path: Path) -> Array:
+    """Radiance RGBE, rows from the top; as float32."""
+    import imagecodecs
+
+    data = path.read_bytes()
+    size = re.search(rb"\n-Y (\d+) \+X (\d+)\n", data[:_HDR_HEADER])
+    if size is None:
+        raise ValueError("it has no Radiance header, or its rows do not run from the top left")
+    height, width = (int(side) for side in size.groups())
+    _check_header(width, height)
+    return imagecodecs.rgbe_decode(data)
+
+
 _READERS = {
     ".png": _read_png,
     ".jpg": _read_jpeg,
@@ -223,6 +238,7 @@ _READERS = {
     ".tif": _read_tiff,
     ".tiff": _read_tiff,
     ".exr": _read_exr,
+    ".hdr": _read_hdr,
 }
 _FORMS = {".png": _read_png_form, ".tif": _read_tiff_form, ".tiff": _read_tiff_form}
 

@@ -1,30 +1,21 @@
 """The contact sheet: every map of a subject on one page, for people to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from realface.geometry.placement import PlacedShape, place
-from realface.maps.encoding import linear_to_srgb
 from realface.maps.files import write_image
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.subject import Subject
-from realface.shading.blinn_phong import lit_texture
-from realface.shading.lights import Lights
-
-Image = NDArray[np.uint8]
+from realface.report.page import Tile, page, picture, to_bytes
+from realface.shading.lights import point_lights
+from realface.shading.shade import lit_texture
 
 _TILE = 480  # px wide
-_GAP = 12
-_LABEL = 30
-_PAPER, _INK = 24, 220
 
 _LIGHTS = {
     "lit from the left": ((-700.0, 250.0, 500.0), (1.0, 0.95, 0.88), 0.12),
@@ -33,14 +24,6 @@ _LIGHTS = {
     "lit from the camera": ((0.0, 0.0, 1000.0), (0.8, 0.8, 0.8), 0.2),
 }
 """Name: position [mm], colour, ambient."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One labelled picture ``(h, w, 3)`` uint8."""
-
-    label: str
-    image: Image
 
 
 def write_sheet(folder: Path, path: Path, inputs: Path | None = None) -> None:
@@ -68,7 +51,7 @@ def write_sheet(folder: Path, path: Path, inputs: Path | None = None) -> None:
     shape_of = made if "shape" in made else source
     if shape_of is not None and all(kind in made for kind in REFLECTANCE):
         rows.append(_relit(made, shape_of))
-    write_image(path, _page([row for row in rows if row]))
+    write_image(path, page([row for row in rows if row], _TILE, 4))
 
 
 def _row(subject: Subject, kinds: Sequence[str], prefix: str) -> list[Tile]:
@@ -121,54 +104,8 @@ def _relit(made: Subject, shape_of: Subject) -> list[Tile]:
     valid = _small(shape_of, "mask") if mask is not None else torch.ones(1)
     tiles = []
     for label, (position, colour, ambient) in _LIGHTS.items():
-        lights = Lights(
+        lights = point_lights(
             torch.tensor([[position]]), torch.tensor([[colour]]), torch.full((1, 3), ambient)
         )
-        tiles.append(Tile(label, _bytes(lit_texture(maps, lights)[0] * valid)))
+        tiles.append(Tile(label, to_bytes(lit_texture(maps, lights)[0] * valid)))
     return tiles
-
-
-def picture(values: Tensor, kind: str) -> Image:
-    """A map ``(C, h, w)`` as people see it, ``(h, w, 3)`` uint8 sRGB."""
-    encoding = KINDS[kind].encoding
-    if encoding == "unit_vector":
-        values = 0.5 * values + 0.5
-    elif encoding == "position":
-        low = values.flatten(1).amin(1).view(3, 1, 1)
-        high = values.flatten(1).amax(1).view(3, 1, 1)
-        values = (values - low) / (high - low).clamp(min=1e-6)
-    elif encoding == "linear" and kind != "mask":
-        values = linear_to_srgb(values)
-    return _bytes(values)
-
-
-def _bytes(values: Tensor) -> Image:
-    image = values.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).mul(255).round()
-    return image.to(torch.uint8).contiguous().numpy()
-
-
-def _page(rows: Sequence[Sequence[Tile]]) -> Image:
-    columns = max(len(row) for row in rows)
-    strips = []
-    for row in rows:
-        for start in range(0, len(row), 4):
-            strips.append(_strip(row[start : start + 4], min(columns, 4)))
-    page = np.concatenate(strips, axis=0)
-    return np.pad(page, ((_GAP, _GAP), (_GAP, 0), (0, 0)), constant_values=_PAPER)
-
-
-def _strip(tiles: Sequence[Tile], columns: int) -> Image:
-    height = max(tile.image.shape[0] for tile in tiles)
-    strip = np.full((height + _LABEL + _GAP, columns * (_TILE + _GAP), 3), _PAPER, np.uint8)
-    for number, tile in enumerate(tiles):
-        left = number * (_TILE + _GAP)
-        shown = tile.image[:, :_TILE]
-        strip[: shown.shape[0], left : left + shown.shape[1]] = shown
-        _write(strip, tile.label, left, height + 20)
-    return strip
-
-
-def _write(image: Any, text: str, x: int, y: int) -> None:
-    import cv2
-
-    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (_INK,) * 3, 1, cv2.LINE_AA)

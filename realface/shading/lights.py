@@ -1,68 +1,96 @@
-"""Lights on a face: point lights and ambient, linear RGB, object space in millimetres."""
+"""Lights on a face: points, directions and distant surroundings; linear RGB, object space.
+
+A light's colour is what a white Lambertian surface that faces it returns: its irradiance / pi.
+A white diffuse surface amid constant radiance b then returns b.
+"""
 
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-# Around the head, relative to the median of its surface; a studio's key, fill and rim-from-top.
-_KEY_FILL_TOP = ((-500.0, 300.0, 700.0), (600.0, 0.0, 600.0), (0.0, 800.0, 400.0))
-_INTENSITY = (0.60, 0.30, 0.25)
+from realface.shading import harmonics as spherical
+from realface.shading import latlong
+
+
+@dataclass(frozen=True)
+class Reflections:
+    """Distant surroundings as dull and polished surfaces mirror them, for a batch.
+
+    Attributes:
+        radiance: Latitude-longitude maps ``(B, K, 3, h, w)`` linear RGB, in the convention of
+            `latlong`: at each direction the mean over a lobe around it.
+        exponents: Blinn-Phong exponent of each lobe, ``(K,)``, ascending.
+    """
+
+    radiance: Tensor
+    exponents: Tensor
+
+    def mirrored(self) -> "Reflections":
+        """With x negated."""
+        return replace(self, radiance=self.radiance.flip(-1))
+
+    def rotated(self, matrix: Tensor) -> "Reflections":
+        """Turned by an orthogonal matrix ``(3, 3)`` or ``(B, 3, 3)``, resampled bilinearly."""
+        return replace(self, radiance=latlong.rotated(self.radiance, matrix))
 
 
 @dataclass(frozen=True)
 class Lights:
-    """Point lights and ambient light of a batch.
+    """The light on each subject of a batch.
 
     Attributes:
-        positions: ``(B, L, 3)`` [mm], relative to the subject's median position.
-        colours: ``(B, L, 3)`` linear RGB; no attenuation with distance, as in AvatarMe++.
-        ambient: ``(B, 3)`` linear RGB.
+        positions: ``(B, L, 4)``, homogeneous. w = 1: a point at xyz [mm, relative to the subject's
+            median position]; w = 0: a direction, xyz the unit vector towards the light. L may be 0.
+        colours: ``(B, L, 3)`` linear RGB, irradiance / pi; no attenuation with distance.
+        radii: ``(B, L)``, angular radius of each light as the face sees it [rad]: how soft its
+            shadow is; 0: hard.
+        harmonics: ``(B, 9, 3)`` linear RGB, distant radiance on the basis of `harmonics`.
+        reflections: The same surroundings for highlights; None: highlights of ``harmonics``.
     """
 
     positions: Tensor
     colours: Tensor
-    ambient: Tensor
+    radii: Tensor
+    harmonics: Tensor
+    reflections: Reflections | None = None
 
     def mirrored(self) -> "Lights":
         """The lights that go with mirrored maps: x negated."""
-        flip = self.positions.new_tensor((-1.0, 1.0, 1.0))
-        return replace(self, positions=self.positions * flip)
+        flip = self.positions.new_tensor((-1.0, 1.0, 1.0, 1.0))
+        return replace(
+            self,
+            positions=self.positions * flip,
+            harmonics=spherical.mirror(self.harmonics),
+            reflections=self.reflections and self.reflections.mirrored(),
+        )
+
+    def rotated(self, matrix: Tensor) -> "Lights":
+        """The lights that go with a turned head: what was at ``x`` is at ``matrix @ x``.
+
+        Args:
+            matrix: Rotation about the median position, ``(3, 3)`` or ``(B, 3, 3)``.
+        """
+        places, kinds = self.positions.split((3, 1), dim=-1)
+        return replace(
+            self,
+            positions=torch.cat((places @ matrix.mT, kinds), dim=-1),
+            harmonics=spherical.rotate(self.harmonics, matrix),
+            reflections=self.reflections and self.reflections.rotated(matrix),
+        )
 
 
-def random_lights(
-    batch: int,
-    *,
-    spread: float = 0.35,
-    tint: float = 0.15,
-    device: torch.device | str = "cpu",
-    generator: torch.Generator | None = None,
-) -> Lights:
-    r"""Three point lights and ambient light, scattered around a studio set-up.
-
-    AvatarMe lights its training textures with three perturbed point lights and an environment
-    (CVPR 2020), AvatarMe++ draws :math:`L_i \sim \mathcal N(L_d, \sigma)` (TPAMI 2021). The
-    set-up :math:`L_d` and the numbers are ours.
+def point_lights(positions: Tensor, colours: Tensor, ambient: Tensor) -> Lights:
+    """Point lights of no size, amid the same radiance from everywhere.
 
     Args:
-        batch: Number of light sets.
-        spread: Standard deviation of directions, as a share of their length, and of the logarithm
-            of distance and intensity: no lamp ends up inside the head.
-        tint: Standard deviation of the logarithm of each colour channel.
-        device: Where the tensors live.
-        generator: Of random numbers, on ``device``; None for torch's own.
+        positions: ``(B, L, 3)`` [mm], relative to the subject's median position.
+        colours: ``(B, L, 3)`` linear RGB, irradiance / pi.
+        ambient: ``(B, 3)`` linear RGB, radiance.
     """
-    centre = torch.tensor(_KEY_FILL_TOP, device=device)
-    count = len(_KEY_FILL_TOP)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(batch, *shape, device=device, generator=generator)
-
-    distance = centre.norm(dim=1, keepdim=True)
-    directions = F.normalize(centre / distance + spread * normal(count, 3), dim=2)
-    positions = directions * distance * torch.exp(spread * normal(count, 1))
-    intensity = torch.tensor(_INTENSITY, device=device).view(1, count, 1)
-    colours = intensity * torch.exp(spread * normal(count, 1) + tint * normal(count, 3))
-    ambient = 0.25 * torch.exp(spread * normal(1) + tint * normal(3))
-    return Lights(positions, colours, ambient)
+    return Lights(
+        torch.cat((positions, torch.ones_like(positions[..., :1])), dim=-1),
+        colours,
+        torch.zeros_like(positions[..., 0]),
+        spherical.constant(ambient),
+    )

@@ -1,5 +1,5 @@
 """Procedural subjects: licence-free faces made from a seed."""
 
-from realface.synthetic.subject import ProceduralSubject
+from realface.synthetic.subject import ProceduralSubject, subject_windows
 
-__all__ = ["ProceduralSubject"]
+__all__ = ["ProceduralSubject", "subject_windows"]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from realface.synthetic import features
+from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import Grid
 from realface.synthetic.noise import octave
 from realface.synthetic.shaping import bump, groove, step
@@ -13,7 +14,7 @@ from realface.synthetic.traits import Traits
 
 
 def creases(grid: Grid, x: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
-    """Depth of the wrinkles, about 1 in the deepest of an old face, ``(h, w)``.
+    """Depth of the wrinkles, about 1 in the deepest of an old face, ``(B, h, w)``.
 
     Args:
         grid: Places on the chart.
@@ -34,9 +35,10 @@ def creases(grid: Grid, x: Tensor, y: Tensor, width: float, traits: Traits) -> T
     return total * broken
 
 
+@fused
 def _forehead(x: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
     total = torch.zeros_like(x)
-    strength = max(0.0, traits.age - 0.15)
+    strength = (traits.age - 0.15).clamp(min=0)
     for index, height in enumerate((58.0, 65.5, 72.0, 80.0)):
         arch = 3.0 * torch.exp(-0.5 * ((x.abs() - 24) / 14) ** 2) * (1 - 0.2 * index)
         line = y - (height + 0.4 * traits.wrinkle_shift * (1 + index % 2)) - arch
@@ -45,6 +47,7 @@ def _forehead(x: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
     return total
 
 
+@fused
 def _frown(x: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
     total = torch.zeros_like(x)
     for place, strength in ((-6.5, 1.0), (5.8, 0.8)):
@@ -56,6 +59,7 @@ def _frown(x: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
     return total + 0.6 * traits.age * across
 
 
+@fused
 def _eye_corner(outward: Tensor, y: Tensor, side: float, width: float, traits: Traits) -> Tensor:
     dx = outward - traits.eye_spacing - traits.eye_width * 0.95
     dy = y - traits.eye_height - traits.eye_tilt * traits.eye_width
@@ -65,7 +69,7 @@ def _eye_corner(outward: Tensor, y: Tensor, side: float, width: float, traits: T
     total = torch.zeros_like(y)
     for index, at in enumerate((-0.62, -0.22, 0.12, 0.5)):
         bent = angle - at - 0.012 * (radius - 8) * (at - 0.1) - 0.03 * side * traits.wrinkle_shift
-        strength = (0.9, 1.0, 0.8, 0.6)[index] * max(0.0, traits.age - 0.2)
+        strength = (0.9, 1.0, 0.8, 0.6)[index] * (traits.age - 0.2).clamp(min=0)
         total = total + strength * groove(bent * radius, width) * fan * step(dx, 1.5)
     u, v = (outward - traits.eye_spacing) / traits.eye_width, dy / traits.eye_width
     for index in range(3):
@@ -75,10 +79,11 @@ def _eye_corner(outward: Tensor, y: Tensor, side: float, width: float, traits: T
     return total
 
 
+@fused
 def _mouth_corner(outward: Tensor, y: Tensor, width: float, traits: Traits) -> Tensor:
     down = traits.mouth_height - y
     line = outward - traits.mouth_width - 2.2 - 0.18 * down
     reach = step(down - 1, 1.5) * step(17 - down, 3)
     fold, along = features.smile_line(outward, y, traits)
     smile = (0.05 + 0.7 * traits.age) * groove(fold + 0.4, width * 1.6) * along
-    return 0.7 * max(0.0, traits.age - 0.35) * groove(line, width) * reach + smile
+    return 0.7 * (traits.age - 0.35).clamp(min=0) * groove(line, width) * reach + smile

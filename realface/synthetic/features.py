@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from realface.synthetic.shaping import bump, groove, step, through
+from realface.synthetic.fusing import fused
+from realface.synthetic.shaping import Knots, bump, groove, step, through
 from realface.synthetic.traits import Traits
 
 SIDES = (-1.0, 1.0)
@@ -21,12 +22,19 @@ def nose_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Height of the nose above the face [mm]."""
     v = (y - 40) * (1 - traits.nose_length / 56) + 40
     depth, bony, tip = traits.bridge_depth, traits.nose_bump, traits.nose_tip
-    profile = [(-24.0, 0.0), (-19.0, 3.5), (-12.0, 11.0), (-6.0, 20.0 + tip / 2)]
+    profile: Knots = [(-24.0, 0.0), (-19.0, 3.5), (-12.0, 11.0), (-6.0, 20.0 + tip / 2)]
     profile += [(0.0, 22.5 + tip), (6.0, 20.5 + tip / 2), (16.0, 14.5 + bony), (26.0, 8.5 + bony)]
     profile += [(36.0, 4.0 - depth), (43.0, 2.0), (52.0, 0.0)]
     ridge = through(v, profile, 1.8) * traits.nose_height
     bend = traits.nose_bend * torch.exp(-0.5 * ((v - 2) / 16) ** 2)
-    breadth = [(-22.0, 7.0), (-10.0, 11.0), (0.0, 10.5), (12.0, 9.0), (24.0, 8.0), (38.0, 9.5)]
+    breadth: Knots = [
+        (-22.0, 7.0),
+        (-10.0, 11.0),
+        (0.0, 10.5),
+        (12.0, 9.0),
+        (24.0, 8.0),
+        (38.0, 9.5),
+    ]
     half = through(v, breadth, 3.0) * (0.5 + 0.5 * traits.nose_width)
     across = ((x - bend) / half).abs()
     height = ridge * torch.exp(-0.72 * across**2.3)
@@ -43,6 +51,7 @@ def nose_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return height * under + 1.2 * bump(x, v, (0, -16), (3.2, 4.0))
 
 
+@fused
 def nostrils(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Weight of the nostrils' dark openings."""
     v = (y - 40) * (1 - traits.nose_length / 56) + 40
@@ -108,6 +117,7 @@ def eye_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return height
 
 
+@fused
 def lash_line(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Signed distance above the line of the lashes [mm]; smooth, and meaningless far from eyes."""
     total = torch.zeros_like(x)
@@ -118,6 +128,7 @@ def lash_line(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return total
 
 
+@fused
 def lash_weight(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """1 between the corners of the eyes, sparser inwards."""
     total = torch.zeros_like(x)
@@ -141,6 +152,7 @@ def mouth_lines(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor, T
     return seam, upper, lower, inside
 
 
+@fused
 def lips(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Weight of the red of the lips."""
     _, upper, lower, inside = mouth_lines(x, y, traits)
@@ -217,6 +229,7 @@ def smile_line(u: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     return (u - middle) * 0.94, reach
 
 
+@fused
 def ear_height(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     """Height of the ears, flattened as UV maps flatten them [mm], and their weight."""
     height, weight = torch.zeros_like(x), torch.zeros_like(x)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from realface.synthetic.lattice import Grid
-from realface.synthetic.noise import fade, octave, strokes, value_noise
+from realface.synthetic.noise import Seed, absent, fade, octave, strokes, value_noise
 from realface.synthetic.traits import Traits
 
 _STRAND_SPACING = 0.17
@@ -20,13 +21,19 @@ _FOLLICLE_SPACING = 0.72
 _HAIR_WIDTH = 0.05
 """Deviation of a beard hair's section [mm]: hairs are about 0.12 mm thick."""
 
+_SCALP_FROM = 0.12
+"""Density from which the hair of the head covers."""
+
+_LEAST = 0.004
+"""Density below which there is no hair at all."""
+
 _FAIR, _BLACK = (0.22, 0.125, 0.055), (0.010, 0.0075, 0.0065)
 _RED, _GREY = (0.14, 0.045, 0.014), (0.20, 0.19, 0.18)
 
 
 @dataclass(frozen=True)
 class Hair:
-    """Hair on a grid, each ``(h, w)`` in [0, 1].
+    """Hair on a grid, each ``(B, h, w)`` in [0, 1].
 
     Attributes:
         cover: Share of each texel under hair.
@@ -39,16 +46,16 @@ class Hair:
     light: Tensor
 
 
-def hair_colour(traits: Traits) -> tuple[float, float, float]:
-    """Linear reflectance: from fair to black with melanin, warmer where red, greyer with age."""
+def hair_colour(traits: Traits) -> Tensor:
+    """Linear reflectance ``(B, 3, 1, 1)``: from fair to black with melanin, red or grey."""
     dark = traits.hair_melanin
-    grey = 0.9 * max(0.0, traits.age - 0.7)
+    grey = 0.9 * (traits.age - 0.7).clamp(min=0)
     channels = []
     for fair, black, red, old in zip(_FAIR, _BLACK, _RED, _GREY, strict=True):
         shade = fair ** (1 - dark) * black**dark
         shade = shade + (red - shade) * 0.7 * traits.hair_red * (1 - dark)
         channels.append(shade + (old - shade) * grey)
-    return channels[0], channels[1], channels[2]
+    return torch.stack(channels, dim=1)
 
 
 def hair(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Hair:
@@ -64,14 +71,11 @@ def hair(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Hair:
     return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.65 * lash))
 
 
-def _empty(density: Tensor) -> bool:
-    return bool(density.max().item() < 0.004)
-
-
-def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: int) -> Tensor:
+def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed) -> Tensor:
     """Hairs that run where ``across`` [mm] is constant; fades to the mean where too coarse."""
-    if _empty(density):
-        return torch.zeros_like(density)
+    density = torch.threshold(density, _LEAST, 0.0)
+    if absent(density):
+        return density
     mean = 0.8 * density
     weight = fade(4 * _STRAND_SPACING, grid.texel)
     if weight == 0:
@@ -83,31 +87,37 @@ def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: int)
     return torch.lerp(mean, hairs, weight)
 
 
-def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed: int) -> Tensor:
-    """Separate hairs in two layers, from stubble's dots to a few millimetres."""
-    density = place * traits.beard
-    if _empty(density):
-        return torch.zeros_like(density)
+def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed: Seed) -> Tensor:
+    """Separate hairs in layers, from stubble's dots to a few millimetres."""
+    density = torch.threshold(place * traits.beard, _LEAST, 0.0)
+    if absent(density):
+        return density
     length = 0.15 + 1.85 * traits.beard_length
-    width = max(_HAIR_WIDTH, 0.5 * grid.texel) / _FOLLICLE_SPACING
+    # A tensor: it varies with the map's scale.
+    width = torch.full((1, 1, 1), max(_HAIR_WIDTH, 0.5 * grid.texel) / _FOLLICLE_SPACING).to(x)
     opacity = 0.9 * _HAIR_WIDTH / _FOLLICLE_SPACING / width
     angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * octave(grid, 22, seed)
     angle = angle + 0.5 * torch.exp(-(((y + 26) / 8) ** 2)) * torch.tanh(x / 6)
     clear = torch.ones_like(x)
-    for layer in range(3 + round(2 * traits.beard_length)):
+    layers = 3 + (2 * traits.beard_length).round()
+    for layer in range(5):
+        share = torch.where(layers > layer, 0.95 * density, 0.0)
+        if absent(share):
+            continue
         turn = 0.6 + 0.7 * layer
-        cosine, sine = torch.cos(torch.tensor(turn)).item(), torch.sin(torch.tensor(turn)).item()
+        cosine, sine = math.cos(turn), math.sin(turn)
         row = (y * cosine - x * sine) / _FOLLICLE_SPACING
         column = (x * cosine + y * sine) / _FOLLICLE_SPACING
-        cover = strokes(row, column, angle - turn, length, width, 0.95 * density, seed + layer)
+        cover = strokes(row, column, angle - turn, length, width, share, seed + layer)
         clear = clear * (1 - opacity * cover)
     return 1 - clear
 
 
-def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: Seed) -> tuple[Tensor, Tensor]:
     """Cover by the hair of the head, combed back, and its lightness strand by strand."""
-    if _empty(density):
-        return torch.zeros_like(density), torch.ones_like(density)
+    density = torch.threshold(density, _LEAST, 0.0)
+    if absent(density):
+        return density, torch.ones_like(density)
     comb = x + 0.8 * (y - 60) * torch.tanh(x / 45) + 0.8 * octave(grid, 16, seed)
     comb = comb + 0.12 * octave(grid, 3.5, seed + 5)
     strands = torch.zeros_like(x)
@@ -116,13 +126,16 @@ def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: int) -> tupl
         if weight > 0:
             strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
     edge = torch.sigmoid((4.0 * density - 1.05 + 0.75 * strands) / 0.38)
-    return edge * (6 * (density - 0.12)).clamp(0, 0.97), (1 + 0.5 * strands).clamp(min=0.25)
+    cover = edge * (6 * (density - _SCALP_FROM)).clamp(0, 0.97)
+    light = (0.5 * strands).clamp(min=-0.75) * (density / _SCALP_FROM).clamp(max=1)
+    return cover, 1 + light
 
 
-def _lashes(grid: Grid, x: Tensor, edge: Tensor, weight: Tensor, seed: int) -> Tensor:
+def _lashes(grid: Grid, x: Tensor, edge: Tensor, weight: Tensor, seed: Seed) -> Tensor:
     """Dark line of the lashes where the lids meet, hairs hanging below it."""
-    if _empty(weight):
-        return torch.zeros_like(weight)
+    weight = torch.threshold(weight, _LEAST, 0.0)
+    if absent(weight):
+        return weight
     line = 0.8 * torch.exp(-0.5 * ((edge + 0.1) / 0.42) ** 2)
     hang = value_noise(edge / 7.0, (x - 0.3 * edge * torch.tanh(x / 3)) / 0.26, seed)
     below = torch.sigmoid(-edge / 0.12) * torch.exp(-((edge / 3.0) ** 2))

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from realface.synthetic import features
+from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import Grid
 from realface.synthetic.noise import octave
-from realface.synthetic.shaping import bump, step, through
+from realface.synthetic.shaping import Knots, bump, step, through
 from realface.synthetic.traits import Traits
 
 _ROUNDNESS = 2.5
@@ -27,11 +28,11 @@ def warped(grid: Grid, traits: Traits) -> tuple[Tensor, Tensor]:
 
 
 def position(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> Tensor:
-    """Object-space position [mm], ``(3, h, w)``: x to the subject's left, y up, z to the viewer.
+    """Object-space position [mm], ``(B, 3, h, w)``: x to the subject's left, y up, z to the viewer.
 
     Args:
         grid: Places on the chart.
-        x: The same places, warped, ``(h, w)``: where features are.
+        x: The same places, warped, ``(B, h, w)``: where features are.
         y: The same, upwards.
         traits: The subject.
     """
@@ -51,25 +52,28 @@ def position(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return torch.stack(
         (
             radius * sine - pinch + 0.25 * (1 - frontal) * forward * sine,
-            drop,
+            drop.expand_as(x),
             radius * cosine + forward * (frontal + (1 - frontal) * cosine),
-        )
+        ),
+        dim=1,
     )
 
 
+@fused
 def _forward(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     height = features.nose_height(x, y, traits) + features.eye_height(x, y, traits)
     height = height + features.mouth_height(x, y, traits) + features.cheek_height(x, y, traits)
     return height + features.brow_ridge_height(x, y, traits)
 
 
+@fused
 def _cross_section(y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     """Half width and depth of the bare head at each height [mm]."""
     jaw = traits.jaw_width
     slope = traits.forehead_slope
-    width = [(-100.0, 46.0), (-84.0, 48.0 * jaw), (-66.0, 56.5 * jaw), (-40.0, 65.5 * jaw)]
+    width: Knots = [(-100.0, 46.0), (-84.0, 48.0 * jaw), (-66.0, 56.5 * jaw), (-40.0, 65.5 * jaw)]
     width += [(-10.0, 74.5), (20.0, 77.5), (50.0, 78.5), (80.0, 77.5), (100.0, 72.0), (115.0, 66.0)]
-    profile = [(-104.0, 70.0), (-94.0, 84.0), (-84.0, 99.0), (-72.0, 105.0), (-50.0, 106.0)]
+    profile: Knots = [(-104.0, 70.0), (-94.0, 84.0), (-84.0, 99.0), (-72.0, 105.0), (-50.0, 106.0)]
     profile += [(-34.0, 108.0), (-17.0, 107.5), (5.0, 104.5), (30.0, 103.0), (45.0, 105.0)]
     profile += [(62.0, 107.0 - 0.3 * slope), (78.0, 103.5 - 0.7 * slope)]
     profile += [(92.0, 97.0 - slope), (104.0, 88.0 - 1.2 * slope), (116.0, 76.0 - 1.4 * slope)]
@@ -84,6 +88,7 @@ def _vertical(y: Tensor, traits: Traits) -> Tensor:
     return y - 0.35 * top + 0.45 * bottom + longer
 
 
+@fused
 def _below_jaw(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """How far the neck lies inside the jaw [mm]."""
     away = (x.abs() / 105).clamp(max=1.3)

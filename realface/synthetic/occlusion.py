@@ -15,16 +15,16 @@ _SCALES = ((1.6, 1.0), (4.0, 0.75), (7.5, 0.55))
 
 
 def openness(shape: Tensor) -> Tensor:
-    """Share in (0, 1] of the ambient light that reaches the lattice ``shape`` ``(3, h, w)``.
+    """Share in (0, 1] of the ambient light that reaches the lattice ``shape`` ``(B, 3, h, w)``.
 
     A place below its blurred surroundings, along its own normal, is in a cavity; the depth over
     the blur's width says how deep. Summed over three widths, as cavity maps are.
     """
-    by_y, by_x = torch.gradient(shape, dim=(1, 2))
-    normal = torch.nn.functional.normalize(torch.linalg.cross(by_x, by_y, dim=0), dim=0)
-    closed = torch.zeros_like(shape[0])
+    by_y, by_x = torch.gradient(shape, dim=(2, 3))
+    normal = torch.nn.functional.normalize(torch.linalg.cross(by_x, by_y, dim=1), dim=1)
+    closed = torch.zeros_like(shape[:, 0])
     for deviation, weight in _SCALES:
-        below = ((_blur(shape, deviation) - shape) * normal).sum(0) / deviation
+        below = ((_blur(shape, deviation) - shape) * normal).sum(1) / deviation
         closed = closed + weight * torch.nn.functional.softplus((below + 0.02) / 0.06) * 0.06
     return torch.exp(-2.2 * closed)
 
@@ -35,6 +35,8 @@ def _blur(fields: Tensor, deviation: float) -> Tensor:
     at = torch.arange(-reach, reach + 1, device=fields.device, dtype=fields.dtype)
     kernel = torch.exp(-0.5 * (at / knots) ** 2)
     kernel = kernel / kernel.sum()
-    image = torch.nn.functional.pad(fields[:, None], (reach, reach, reach, reach), mode="replicate")
+    image = fields.flatten(0, 1)[:, None]
+    image = torch.nn.functional.pad(image, (reach, reach, reach, reach), mode="replicate")
     image = torch.nn.functional.conv2d(image, kernel[None, None, :, None])
-    return torch.nn.functional.conv2d(image, kernel[None, None, None, :])[:, 0]
+    image = torch.nn.functional.conv2d(image, kernel[None, None, None, :])
+    return image.view_as(fields)

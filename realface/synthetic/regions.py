@@ -7,14 +7,15 @@ from torch import Tensor
 
 from realface.synthetic import features
 from realface.synthetic.creases import creases
+from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import CHART_TOP, Grid
 from realface.synthetic.noise import fractal, octave
-from realface.synthetic.shaping import bump, groove, step, through
+from realface.synthetic.shaping import Knots, bump, groove, step, through
 from realface.synthetic.traits import Traits
 
 
 def regions(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tensor]:
-    """Smooth fields on the lattice, each ``(h, w)``; ``x`` and ``y`` are warped places [mm]."""
+    """Smooth fields on the lattice, each ``(B, h, w)``; ``x`` and ``y`` are warped places [mm]."""
     lips = features.lips(x, y, traits)
     _, ear = features.ear_height(x, y, traits)
     fields = {
@@ -24,7 +25,7 @@ def regions(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tenso
         "lash": features.lash_line(x, y, traits),
         "lashes": features.lash_weight(x, y, traits),
         "crease": creases(grid, x, y, 0.5, traits),
-        "mask": _mask_distance(grid),
+        "mask": mask_distance(grid),
         "place_x": x,
         "place_y": y,
     }
@@ -36,13 +37,14 @@ def regions(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tenso
     return fields
 
 
-def _mask_distance(grid: Grid) -> Tensor:
-    """Positive inside the rounded outline of the valid texels."""
+def mask_distance(grid: Grid) -> Tensor:
+    """Positive inside the rounded outline of the valid texels, ``(B, h, w)``."""
     y, x = grid.mesh()
     middle = CHART_TOP - 100.0
     return 1 - (x / 147.0).abs() ** 5 - ((y - middle) / 97.5).abs() ** 5
 
 
+@fused
 def _around_eyes(x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tensor]:
     lid, hollow = torch.zeros_like(x), torch.zeros_like(x)
     for side in features.SIDES:
@@ -75,10 +77,9 @@ def _hair(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tensor]
     }
 
 
+@fused
 def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Density of facial hair in [0, 1]."""
-    if traits.beard == 0:
-        return torch.zeros_like(x)
     across = x.abs()
     upper = -6 - 44 * torch.exp(-(((across - 44) / 27) ** 2)) + 26 * step(across - 92, 7)
     jaw = step(upper - y, 3.0) * step(across - 25, 3.5)
@@ -96,11 +97,17 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return ((total - 0.08) / 0.92).clamp(min=0)
 
 
+@fused
 def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Density of the hair of the head in [0, 1]: beyond the hairline, down before the ears."""
     across = x.abs()
     top, back = traits.hairline, 7.0 * (0.3 + traits.age * traits.masculinity)
-    knots = [(0.0, top), (26.0, top + 1 + 0.3 * back), (48.0, top + back - 2), (62.0, top - 6)]
+    knots: Knots = [
+        (0.0, top),
+        (26.0, top + 1 + 0.3 * back),
+        (48.0, top + back - 2),
+        (62.0, top - 6),
+    ]
     knots += [
         (76.0, top - 20),
         (86.0, 62.0),
@@ -115,6 +122,7 @@ def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     return torch.maximum(front, behind) * traits.scalp
 
 
+@fused
 def _surface(x: Tensor, y: Tensor, lips: Tensor, lid: Tensor, traits: Traits) -> dict[str, Tensor]:
     """How porous, lined and shiny the skin is in each place."""
     nose = bump(x, y, (0, 4), (15, 16))

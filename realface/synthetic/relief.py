@@ -12,8 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import Grid
-from realface.synthetic.noise import fade, fractal, nearest_points, octave, spots, value_noise
+from realface.synthetic.noise import (
+    Seed,
+    fade,
+    fractal,
+    nearest_points,
+    octave,
+    spots,
+    value_noise,
+)
 from realface.synthetic.traits import Traits
 
 PORE_SPACING = 1.15
@@ -28,9 +37,9 @@ class Relief:
     """Heights above the shape on a grid.
 
     Attributes:
-        sharp: What reflected light meets [mm], ``(h, w)``.
-        soft: What remains of it for light that scatters below the surface [mm], ``(h, w)``.
-        pits: Depth of pores and furrows in [0, 1], ``(h, w)``: they darken both albedos.
+        sharp: What reflected light meets [mm], ``(B, h, w)``.
+        soft: What remains of it for light that scatters below the surface [mm], ``(B, h, w)``.
+        pits: Depth of pores and furrows in [0, 1], ``(B, h, w)``: they darken both albedos.
     """
 
     sharp: Tensor
@@ -48,14 +57,31 @@ def relief(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Relief:
     grain = _lip_grain(grid, x, y, fields, seed + 40)
     waves = 0.035 * fractal(grid, 4.5, 1.6, 0.6, seed + 50) * (1 - 0.5 * fields["lips"])
     bumps = 0.010 * fractal(grid, 1.2, 0.3, 0.7, seed + 60) * traits.roughness
-    crease = -0.16 * fields["crease"]
+    return _combined(
+        pores, pore_pits, plates, furrows, lines, grain, waves, bumps, fields["crease"]
+    )
+
+
+@fused
+def _combined(
+    pores: Tensor,
+    pore_pits: Tensor,
+    plates: Tensor,
+    furrows: Tensor,
+    lines: Tensor,
+    grain: Tensor,
+    waves: Tensor,
+    bumps: Tensor,
+    creases: Tensor,
+) -> Relief:
+    crease = -0.16 * creases
     sharp = pores + plates + lines + grain + waves + bumps + crease
     soft = 0.10 * (pores + plates) + 0.22 * lines + 0.3 * grain + 0.55 * waves + 0.5 * crease
-    pits = (pore_pits + furrows + 0.3 * fields["crease"]).clamp(0, 1)
+    pits = (pore_pits + furrows + 0.3 * creases).clamp(0, 1)
     return Relief(sharp, soft, pits)
 
 
-def _bent_places(grid: Grid, fields: dict[str, Tensor], seed: int) -> tuple[Tensor, Tensor]:
+def _bent_places(grid: Grid, fields: dict[str, Tensor], seed: Seed) -> tuple[Tensor, Tensor]:
     """Places bent a little, so that no cell's grid shows [mm]."""
     x = fields["place_x"] + 0.5 * octave(grid, 7, seed) + 0.12 * octave(grid, 2.1, seed + 1)
     y = fields["place_y"] + 0.5 * octave(grid, 7, seed + 2) + 0.12 * octave(grid, 2.1, seed + 3)
@@ -63,7 +89,7 @@ def _bent_places(grid: Grid, fields: dict[str, Tensor], seed: int) -> tuple[Tens
 
 
 def _pores(
-    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: int
+    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: Seed
 ) -> tuple[Tensor, Tensor]:
     """Heights [mm] and darkness of hair-follicle openings at two sizes."""
     height, pits = torch.zeros_like(x), torch.zeros_like(x)
@@ -85,7 +111,7 @@ def _pores(
 
 
 def _plates(
-    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: int
+    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: Seed
 ) -> tuple[Tensor, Tensor]:
     """Heights [mm] and darkness of the polygonal net of furrows."""
     weight = fade(FURROW_SPACING, grid.texel)
@@ -102,7 +128,7 @@ def _plates(
 
 
 def _lines(
-    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: int
+    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits, seed: Seed
 ) -> Tensor:
     """Heights of fine, mostly level lines on forehead, lids and neck [mm]."""
     total = torch.zeros_like(x)
@@ -115,7 +141,7 @@ def _lines(
     return total * fields["lines"] * (0.4 + 0.9 * traits.age) * (1 - fields["lips"])
 
 
-def _lip_grain(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], seed: int) -> Tensor:
+def _lip_grain(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], seed: Seed) -> Tensor:
     """Heights of the upright furrows of the lips [mm]."""
     weight = fade(1.3, grid.texel)
     if weight == 0:

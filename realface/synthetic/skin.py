@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from realface.synthetic.lattice import Grid
-from realface.synthetic.noise import fade, fractal, octave, spots
+from realface.synthetic.noise import Seed, absent, fade, fractal, octave, spots
 from realface.synthetic.traits import Traits
 
 _BLOODLESS = (0.80, 0.66, 0.51)
@@ -34,8 +34,8 @@ _BILE = (0.0, 0.04, 0.22)
 """Optical density of carotene and bilirubin, the yellow of some skins."""
 
 
-def skin_colour(melanin: Tensor, blood: Tensor, yellow: float) -> Tensor:
-    """Linear reflectance ``(3, h, w)`` from amounts of pigment ``(h, w)``.
+def skin_colour(melanin: Tensor, blood: Tensor, yellow: Tensor) -> Tensor:
+    """Linear reflectance ``(B, 3, h, w)`` from amounts of pigment ``(B, h, w)``.
 
     Melanin lies above the blood and hides part of it.
     """
@@ -45,7 +45,7 @@ def skin_colour(melanin: Tensor, blood: Tensor, yellow: float) -> Tensor:
         density = _MELANIN_DENSITY[channel] * melanin + _HAEMOGLOBIN_DENSITY[channel] * seen
         density = density + _BILE[channel] * yellow
         channels.append(_FLOOR[channel] + _BLOODLESS[channel] * torch.exp(-density))
-    return torch.stack(channels)
+    return torch.stack(channels, dim=1)
 
 
 def pigments(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> tuple[Tensor, Tensor]:
@@ -66,9 +66,9 @@ def pigments(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> tuple[Ten
     return melanin.clamp(min=0.01), blood + _blemishes(grid, fields, traits, seed + 50)
 
 
-def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> Tensor:
+def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
     total = torch.zeros(grid.size, device=grid.device)
-    if traits.freckles == 0:
+    if absent(traits.freckles):
         return total
     x, y = fields["place_x"], fields["place_y"]
     place = torch.exp(-(((x.abs() - 22) / 32) ** 2) - ((y - 10) / 24) ** 2) + 0.25
@@ -84,7 +84,7 @@ def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) 
     return total * (1 - fields["lips"])
 
 
-def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> Tensor:
+def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
     x, y = fields["place_x"], fields["place_y"]
     total = torch.zeros(grid.size, device=grid.device)
     for index, (spacing, density) in enumerate(((37.0, 0.30), (21.0, 0.16))):
@@ -102,11 +102,11 @@ def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> 
     return total * fade(2.4, grid.texel)
 
 
-def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int) -> Tensor:
-    if traits.blemishes == 0:
-        return torch.zeros(grid.size, device=grid.device)
-    x, y = fields["place_x"], fields["place_y"]
+def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
     total = torch.zeros(grid.size, device=grid.device)
+    if absent(traits.blemishes):
+        return total
+    x, y = fields["place_x"], fields["place_y"]
     for index, (spacing, radius) in enumerate(((11.0, 1.3), (6.5, 0.7))):
         density = 0.3 * traits.blemishes * (0.2 + fields["pores"])
         wobble = 0.3 * octave(grid, 3.0, seed + index)
@@ -119,7 +119,7 @@ def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: int)
 def specular_albedo(
     grid: Grid, fields: dict[str, Tensor], pits: Tensor, hair: Tensor, traits: Traits
 ) -> Tensor:
-    """Linear specular albedo ``(1, h, w)``: oil raises it; pits, folds and hair lower it."""
+    """Linear specular albedo ``(B, 1, h, w)``: oil raises it; pits, folds and hair lower it."""
     seed = traits.seed * 607 + 19
     patchy = (
         1
@@ -129,4 +129,4 @@ def specular_albedo(
     base = (0.17 + 0.03 * traits.oiliness + 0.26 * fields["shine"]) * patchy
     base = base * (1 - 0.6 * pits) * (0.35 + 0.65 * fields["occlusion"]) * (1 - 0.5 * hair)
     base = base * (1 - 0.9 * fields["nostril"])
-    return base.clamp(0.02, 0.6)[None]
+    return base.clamp(0.02, 0.6)[:, None]

@@ -1,7 +1,9 @@
-"""A procedural subject: a face's maps, a pure function of seed and place."""
+"""Procedural subjects: faces' maps, a pure function of seed and place."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,16 +13,30 @@ from realface.errors import InputError
 from realface.maps.encoding import linear_to_srgb, unit
 from realface.synthetic import head
 from realface.synthetic.creases import creases
+from realface.synthetic.fusing import fused
 from realface.synthetic.hair import Hair, hair, hair_colour
-from realface.synthetic.lattice import Grid, Reader, lattice_covering, texel_grid
+from realface.synthetic.lattice import (
+    CHART_WIDTH,
+    Grid,
+    Reader,
+    Window,
+    lattice_covering,
+    texel_grid,
+)
 from realface.synthetic.occlusion import REACH, openness
 from realface.synthetic.regions import regions
 from realface.synthetic.relief import Relief, relief
 from realface.synthetic.skin import pigments, skin_colour, specular_albedo
 from realface.synthetic.traits import Traits, draw_traits
 
-_BLOCK = 384
-"""Side of the blocks that a window is computed in [texels]: what fits a processor's cache."""
+_AT_ONCE = {"cpu": 384**2}
+"""Texels that are computed at once: what fits a processor's cache."""
+
+_AT_ONCE_ELSEWHERE = 2**24
+"""The same where launches cost more than memory: 64 patches of 512 x 512, in some 8 GB."""
+
+_BELOW_HAIR = (0.62, 0.70, 0.80)
+"""What hair below the surface leaves of red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ class ProceduralSubject:
         self,
         height: int,
         width: int,
-        window: tuple[int, int, int, int] | None = None,
+        window: Window | None = None,
         *,
         device: torch.device | str = "cpu",
     ) -> dict[str, Tensor]:
@@ -50,35 +66,82 @@ class ProceduralSubject:
             device: Where to compute and to leave the maps.
 
         Returns:
-            ``diffuse_albedo`` (3, sRGB), ``specular_albedo`` (1, linear), ``diffuse_normals``,
-            ``specular_normals`` and ``shape_normals`` (3, unit, object space), ``shape`` (3, mm),
-            ``mask`` (1, 0 or 1), ``occlusion`` (1). Outside the mask albedos are 0 and normals
-            (0, 0, 1); shape and occlusion go on smoothly.
+            As `subject_windows`, without the batch.
 
         Raises:
             InputError: If the size is not 3:2 within a texel, or the window leaves the map.
         """
-        top, left, rows, columns = window or (0, 0, height, width)
-        _check(height, width, (top, left, rows, columns))
-        device = torch.device(device)
-        traits = draw_traits(self.seed)
-        grid = texel_grid(width, (top, left, rows, columns), device)
-        lattice = lattice_covering(grid, REACH + 3 * grid.texel)
-        names, fields = _lattice_fields(lattice, traits)
-        maps: dict[str, Tensor] = {}
-        for y in range(0, rows, _BLOCK):
-            for x in range(0, columns, _BLOCK):
-                h, w = min(_BLOCK, rows - y), min(_BLOCK, columns - x)
-                padded = texel_grid(width, (top + y - 1, left + x - 1, h + 2, w + 2), device)
-                block = _block(padded, Reader(lattice, padded), names, fields, traits)
-                for kind, values in block.items():
-                    if kind not in maps:
-                        maps[kind] = values.new_empty(len(values), rows, columns)
-                    maps[kind][:, y : y + h, x : x + w] = values
-        return maps
+        windows = [window or (0, 0, height, width)]
+        batch = subject_windows([self.seed], height, width, windows, device=device)
+        return {kind: values[0] for kind, values in batch.items()}
 
 
-def _check(height: int, width: int, window: tuple[int, int, int, int]) -> None:
+def subject_windows(
+    seeds: Sequence[int],
+    height: int,
+    width: int,
+    windows: Sequence[Window],
+    *,
+    device: torch.device | str = "cpu",
+) -> dict[str, Tensor]:
+    """One window of each of several subjects, float32, ``(B, C, h, w)``.
+
+    Args:
+        seeds: Which faces; not negative.
+        height: Height of the whole maps [texels].
+        width: Width of the whole maps, half as much again as their height.
+        windows: ``(y, x, height, width)`` within each subject's map, all of one size.
+        device: Where to compute and to leave the maps.
+
+    Returns:
+        ``diffuse_albedo`` (3, sRGB), ``specular_albedo`` (1, linear), ``diffuse_normals``,
+        ``specular_normals`` and ``shape_normals`` (3, unit, object space), ``shape`` (3, mm),
+        ``mask`` (1, 0 or 1), ``occlusion`` (1). Outside the mask albedos are 0 and normals
+        (0, 0, 1); shape and occlusion go on smoothly.
+
+    Raises:
+        InputError: If the size is not 3:2 within a texel, a window leaves the map, or windows
+            differ in size.
+    """
+    _check(height, width, windows)
+    device = torch.device(device)
+    rows, columns = windows[0][2:]
+    members = max(1, _AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE) // (rows * columns))
+    parts = [
+        _some_windows(seeds[i : i + members], width, windows[i : i + members], device)
+        for i in range(0, len(seeds), members)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return {kind: torch.cat([part[kind] for part in parts]) for kind in parts[0]}
+
+
+def _some_windows(
+    seeds: Sequence[int], width: int, windows: Sequence[Window], device: torch.device
+) -> dict[str, Tensor]:
+    """As many members as are computed at once, a block of their windows after the other."""
+    rows, columns = windows[0][2:]
+    side = math.isqrt(_AT_ONCE.get(device.type, _AT_ONCE_ELSEWHERE))
+    traits = draw_traits(seeds, device)
+    lattice = lattice_covering(texel_grid(width, windows, device), REACH + 3 * CHART_WIDTH / width)
+    names, fields = _lattice_fields(lattice, traits)
+    maps: dict[str, Tensor] = {}
+    for y in range(0, rows, side):
+        for x in range(0, columns, side):
+            h, w = min(side, rows - y), min(side, columns - x)
+            around = [(top + y - 1, left + x - 1, h + 2, w + 2) for top, left, *_ in windows]
+            padded = texel_grid(width, around, device)
+            block = _block(padded, Reader(lattice, padded), names, fields, traits)
+            if (h, w) == (rows, columns):
+                return block
+            for kind, values in block.items():
+                if kind not in maps:
+                    maps[kind] = values.new_empty(*values.shape[:2], rows, columns)
+                maps[kind][..., y : y + h, x : x + w] = values
+    return maps
+
+
+def _check(height: int, width: int, windows: Sequence[Window]) -> None:
     if min(height, width) < 1 or abs(height - width * 2 / 3) > 1:
         remedy = f"--height {round(width * 2 / 3)}, or --width {round(height * 3 / 2)}"
         raise InputError(
@@ -86,25 +149,26 @@ def _check(height: int, width: int, window: tuple[int, int, int, int]) -> None:
             "a width of one and a half times the height, which the face is laid out for",
             f"give {remedy}" if min(height, width) > 0 else "give --height 4096 --width 6144",
         )
-    top, left, rows, columns = window
-    inside = top >= 0 and left >= 0 and top + rows <= height and left + columns <= width
-    if min(rows, columns) < 1 or not inside:
-        raise InputError(
-            f"window (y, x, height, width) = {window} of a map of {height} x {width}",
-            "a window inside the map, of at least one texel",
-            "move or shrink the window",
-        )
+    for window in windows:
+        top, left, rows, columns = window
+        inside = top >= 0 and left >= 0 and top + rows <= height and left + columns <= width
+        if min(rows, columns) < 1 or not inside or (rows, columns) != windows[0][2:]:
+            raise InputError(
+                f"window (y, x, height, width) = {window} of a map of {height} x {width}",
+                "windows inside the map, of at least one texel and all of one size",
+                "move or shrink the window",
+            )
 
 
 def _lattice_fields(lattice: Grid, traits: Traits) -> tuple[list[str], Tensor]:
-    """Everything smooth, ``(3 + n, rows, columns)``: the shape, then the named fields."""
+    """Everything smooth, ``(B, 3 + n, rows, columns)``: the shape, then the named fields."""
     x, y = head.warped(lattice, traits)
     shape = head.position(lattice, x, y, traits)
     folds = creases(lattice, x, y, 1.1, traits)
-    shape = torch.stack((shape[0], shape[1], shape[2] - 0.55 * folds))
+    shape = torch.stack((shape[:, 0], shape[:, 1], shape[:, 2] - 0.55 * folds), dim=1)
     named = regions(lattice, x, y, traits)
     named["occlusion"] = openness(shape)
-    return list(named), torch.cat((shape, torch.stack(list(named.values()))))
+    return list(named), torch.cat((shape, torch.stack(list(named.values()), dim=1)), dim=1)
 
 
 def _block(
@@ -112,15 +176,15 @@ def _block(
 ) -> dict[str, Tensor]:
     """The maps of one block; ``grid`` is a texel wider on every side than what is returned."""
     values = reader.values(fields)
-    shape, named = values[:3], dict(zip(names, values[3:], strict=True))
-    by_x, by_y = reader.slopes(fields[:3])
+    shape, named = values[:, :3], dict(zip(names, values[:, 3:].unbind(dim=1), strict=True))
+    by_x, by_y = reader.slopes(fields[:, :3])
     micro = relief(grid, named, traits)
     strands = hair(grid, named, traits)
     melanin, blood = pigments(grid, named, traits)
-    albedo = _diffuse_albedo(named, melanin, blood, micro, strands, traits)
+    albedo = _diffuse_albedo(melanin, blood, named, micro, strands, traits)
     gloss = specular_albedo(grid, named, micro.pits, strands.cover, traits)
-    mask = (named["mask"] > 0).float()[None]
-    ahead = torch.tensor((0.0, 0.0, 1.0), device=grid.device)[:, None, None]
+    mask = (named["mask"] > 0).float()[:, None]
+    ahead = torch.eye(3, device=grid.device)[:, 2, None, None]
 
     def valid_normals(normals: Tensor) -> Tensor:
         return torch.where(_inner(mask) > 0, normals, ahead)
@@ -128,12 +192,12 @@ def _block(
     return {
         "diffuse_albedo": _inner(albedo * mask),
         "specular_albedo": _inner(gloss * mask),
-        "diffuse_normals": valid_normals(_normals(by_x, by_y, micro.soft, grid.texel)),
-        "specular_normals": valid_normals(_normals(by_x, by_y, micro.sharp, grid.texel)),
-        "shape_normals": valid_normals(_normals(by_x, by_y, None, grid.texel)),
+        "diffuse_normals": valid_normals(_normals(by_x, by_y, micro.soft / (2 * grid.texel))),
+        "specular_normals": valid_normals(_normals(by_x, by_y, micro.sharp / (2 * grid.texel))),
+        "shape_normals": valid_normals(_normals(by_x, by_y, None)),
         "shape": _inner(shape),
         "mask": _inner(mask),
-        "occlusion": _inner(named["occlusion"][None]),
+        "occlusion": _inner(named["occlusion"][:, None]),
     }
 
 
@@ -141,38 +205,42 @@ def _inner(values: Tensor) -> Tensor:
     return values[..., 1:-1, 1:-1]
 
 
-def _normals(by_x: Tensor, by_y: Tensor, height: Tensor | None, texel: float) -> Tensor:
-    """Unit normals of a surface with tangents ``by_x`` and ``by_y``, raised by ``height`` [mm].
+@fused
+def _normals(by_x: Tensor, by_y: Tensor, height: Tensor | None) -> Tensor:
+    """Unit normals of a surface with tangents ``by_x`` and ``by_y``, raised by ``height``.
+
+    ``height`` is in units of two texels, so that its central difference is its slope.
 
     With P the surface, N its unit normal and r the height, the raised surface has the tangents
     P_x + r_x N and P_y + r_y N, so its normal is P_x x P_y + r_x (N x P_y) + r_y (P_x x N) up to
     terms in r times curvature (Blinn, "Simulation of wrinkled surfaces", 1978).
     """
     by_x, by_y = _inner(by_x), _inner(by_y)
-    flat = torch.linalg.cross(by_x, by_y, dim=0)
+    flat = torch.linalg.cross(by_x, by_y, dim=1)
     base = unit(flat)
     if height is None:
         return base
-    rise_x = (height[1:-1, 2:] - height[1:-1, :-2]) / (2 * texel)
-    rise_y = (height[:-2, 1:-1] - height[2:, 1:-1]) / (2 * texel)
-    tilt = rise_x * torch.linalg.cross(base, by_y, dim=0)
-    tilt = tilt + rise_y * torch.linalg.cross(by_x, base, dim=0)
+    rise_x = height[:, 1:-1, 2:] - height[:, 1:-1, :-2]
+    rise_y = height[:, :-2, 1:-1] - height[:, 2:, 1:-1]
+    tilt = rise_x[:, None] * torch.linalg.cross(base, by_y, dim=1)
+    tilt = tilt + rise_y[:, None] * torch.linalg.cross(by_x, base, dim=1)
     return unit(flat + tilt)
 
 
+@fused
 def _diffuse_albedo(
-    fields: dict[str, Tensor],
     melanin: Tensor,
     blood: Tensor,
+    fields: dict[str, Tensor],
     micro: Relief,
     strands: Hair,
     traits: Traits,
 ) -> Tensor:
-    """SRGB diffuse albedo ``(3, h, w)``: skin, what is in its pits, and the hair over it."""
+    """SRGB diffuse albedo ``(B, 3, h, w)``: skin, what is in its pits, and the hair over it."""
     skin = skin_colour(melanin, blood, 0.5 + traits.sallow)
-    dyed = torch.tensor(hair_colour(traits), device=skin.device)[:, None, None] * strands.light
-    below = torch.tensor((0.62, 0.70, 0.80), device=skin.device)[:, None, None]
-    skin = skin * below ** (strands.shadow * (0.4 + 0.6 * traits.hair_melanin))
-    skin = skin * (1 - 0.20 * micro.pits) * (0.72 + 0.28 * fields["occlusion"])
-    skin = skin * (1 - 0.85 * fields["nostril"])
-    return linear_to_srgb(torch.lerp(skin, dyed, strands.cover[None]).clamp(0, 1))
+    shadow = strands.shadow * (0.4 + 0.6 * traits.hair_melanin)
+    skin = skin * torch.stack([below**shadow for below in _BELOW_HAIR], dim=1)
+    darker = (1 - 0.20 * micro.pits) * (0.72 + 0.28 * fields["occlusion"])
+    skin = skin * (darker * (1 - 0.85 * fields["nostril"]))[:, None]
+    dyed = hair_colour(traits) * strands.light[:, None]
+    return linear_to_srgb(torch.lerp(skin, dyed, strands.cover[:, None]).clamp(0, 1))

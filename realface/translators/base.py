@@ -29,6 +29,7 @@ from realface.networks.channels import (
 )
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
+from realface.shading.capture import Lighting
 from realface.tiling.windows import next_multiple
 from realface.weights import Descriptor
 
@@ -69,8 +70,9 @@ class Translator(pl.LightningModule):
         adversarial_weight: 0 together with ``feature_matching_weight`` trains no discriminator.
         feature_matching_weight: As pix2pixHD's lambda.
         reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
-        flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture; only
-            de-lighting reads one.
+        lighting: Of textures, which de-lighting alone reads: ``varied`` (rooms, skies and lamps,
+            cast shadows, scattering) or ``studio`` (AvatarMe++'s, around three lamps).
+        flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture.
         clip_gradient_norm: Of each network; 0: not clipped.
         licence: Of the weights, kept in their descriptor.
 
@@ -109,6 +111,7 @@ class Translator(pl.LightningModule):
         adversarial_weight: float = 1.0,
         feature_matching_weight: float = 10.0,
         reconstruction_weight: float = 0.0,
+        lighting: Lighting = "varied",
         flaw_probability: float = 0.0,
         clip_gradient_norm: float = 0.0,
         licence: str | None = None,
@@ -130,6 +133,7 @@ class Translator(pl.LightningModule):
                 "a loss to train with",
                 "give one of them a weight above 0",
             )
+        self.lighting: Lighting = lighting
         self.flaw_probability = flaw_probability
         self.clip_gradient_norm = clip_gradient_norm
         self.licence = licence

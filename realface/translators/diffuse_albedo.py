@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from realface.shading.blinn_phong import lit_texture
 from realface.shading.camera import camera_flaws
-from realface.shading.lights import random_lights
+from realface.shading.capture import known_light, random_texture
 from realface.translators.base import Maps, Translator
 
 _LIT_FROM = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape")
@@ -33,12 +32,16 @@ class DiffuseAlbedo(Translator):
 
     @torch.no_grad()
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
-        """Light the batch; training textures (no ``generator``) get a camera's flaws too."""
+        """Light the batch; training textures (no ``generator``) get a camera's flaws too.
+
+        Under scattering, texels near a patch's edge have no known light: they leave the mask.
+        """
         mask: Tensor = batch["mask"]
-        lights = random_lights(len(mask), device=mask.device, generator=generator)
         # Shading stays in float32 under autocast: powers and normalisations need it.
         with torch.autocast(mask.device.type, enabled=False):
-            texture = lit_texture(batch, lights)
+            texture = random_texture(batch, self.lighting, generator)
+            if self.lighting == "varied":
+                mask = known_light(mask, batch["shape"])
         if generator is None:
             texture = camera_flaws(texture, self.flaw_probability)
-        return {**batch, "texture": texture}
+        return {**batch, "texture": texture, "mask": mask}

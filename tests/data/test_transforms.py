@@ -19,8 +19,8 @@ from realface.data.transforms import (
 from realface.errors import InputError
 from realface.maps.encoding import srgb_to_linear
 from realface.maps.kinds import KINDS
-from realface.shading.blinn_phong import shade
-from realface.shading.lights import random_lights
+from realface.shading.random_lights import varied_lights
+from realface.shading.shade import shade
 from tests.data.conftest import samples_of
 from tests.faces import face_batch, face_maps
 
@@ -136,7 +136,7 @@ def lit(batch, lights):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_mirrored_face_under_mirrored_lights_is_the_mirrored_image(seed):
     batch = face_batch(24, 3)
-    lights = random_lights(3, generator=torch.Generator().manual_seed(seed))
+    lights = varied_lights(3, generator=torch.Generator().manual_seed(seed))
     mirrored = lit(mirror(batch, torch.ones(3, dtype=torch.bool)), lights.mirrored())
     torch.testing.assert_close(mirrored, lit(batch, lights).flip(-1))
     # The same lights, not mirrored, give another image: the test can fail.

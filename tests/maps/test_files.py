@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from realface.errors import FailureError, InputError
 from realface.maps import files
-from realface.maps.files import read_image, write_image
+from realface.maps.files import read_form, read_image, write_image
 from tests.maps.conftest import only_file, pixels
 
 DEPTHS = {".png": ("uint8", "uint16"), ".exr": ("float16", "float32")}
@@ -145,6 +145,25 @@ def test_exr_channels(tmp_path):
     refused(tmp_path / "rg.exr", "'G', 'R'")
     _exr(tmp_path / "id.exr", id=np.ones((4, 4), np.uint32))
     refused(tmp_path / "id.exr", "uint32")
+
+
+def test_radiance_hdr(tmp_path):
+    image = np.abs(pixels(8, 16, 3, "float32"))
+    data = imagecodecs.rgbe_encode(image, header=True)
+    (tmp_path / "sky.hdr").write_bytes(data)
+    back = read_image(tmp_path / "sky.hdr")
+    assert back.dtype == np.float32
+    # Eight bits of mantissa, of the brightest channel.
+    assert (np.abs(back - image) <= image.max(axis=2, keepdims=True) / 128).all()
+    assert read_form(tmp_path / "sky.hdr") == ((8, 16), np.float32)
+    (tmp_path / "cut.hdr").write_bytes(data[:-5])
+    refused(tmp_path / "cut.hdr", "cannot be decoded")
+    (tmp_path / "text.hdr").write_text("hello")
+    refused(tmp_path / "text.hdr", "header")
+    (tmp_path / "huge.hdr").write_bytes(data.replace(b"-Y 8 +X 16", b"-Y 8 +X 99999999"))
+    refused(tmp_path / "huge.hdr", "99999999x8")
+    (tmp_path / "turned.hdr").write_bytes(data.replace(b"-Y 8", b"+Y 8"))
+    refused(tmp_path / "turned.hdr", "top left")
 
 
 def test_nan_is_named_by_texel(tmp_path):

@@ -7,7 +7,8 @@ import torch
 from realface.errors import InputError
 from realface.maps.files import read_image
 from realface.maps.kinds import REFLECTANCE
-from realface.report.sheet import picture, write_sheet
+from realface.report.page import picture
+from realface.report.sheet import write_sheet
 from tests.faces import write_face
 
 TILE, GAP, LABEL = 480, 12, 30

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from realface.synthetic.lattice import bspline_matrix, texel_grid
+from realface.synthetic.lattice import bspline_weights, texel_grid
 from realface.synthetic.noise import (
     fade,
     hash_cells,
@@ -17,7 +17,7 @@ from realface.synthetic.noise import (
 
 
 def grid(width=1536, rows=256, columns=256):
-    return texel_grid(width, (100, 200, rows, columns), torch.device("cpu"))
+    return texel_grid(width, [(100, 200, rows, columns)], torch.device("cpu"))
 
 
 def test_hashes_are_uniform_and_independent_between_cells_and_seeds():
@@ -45,11 +45,21 @@ def test_octave_is_silent_below_two_texels():
 
 @pytest.mark.parametrize("derivative", [False, True])
 def test_bspline_reproduces_lines(derivative):
-    position = torch.linspace(2.1, 9.7, 31)
-    count, first, weights = bspline_matrix(position, derivative=derivative)
-    knots = torch.arange(first, first + count).float()
-    expected = torch.ones(31) if derivative else position
-    torch.testing.assert_close(weights @ knots, expected, atol=2e-5, rtol=0)
+    position = torch.stack((torch.linspace(2.1, 9.7, 31), torch.linspace(-3.0, 4.6, 31)))
+    first = torch.tensor([[1.0], [-4.0]])
+    weights = bspline_weights(position, first, 14, derivative=derivative)
+    knots = first + torch.arange(14)
+    expected = torch.ones(2, 31) if derivative else position
+    found = (weights @ knots[:, :, None])[..., 0]
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_seeds_of_a_batch_are_the_seeds_of_its_members():
+    row, column = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 50
+    seeds = torch.tensor([3, 2**31 - 2, 123456789])[:, None, None]
+    together = value_noise(row, column, seeds * 31 + 7)
+    for values, seed in zip(together, seeds.flatten().tolist(), strict=True):
+        assert torch.equal(values, value_noise(row, column, seed * 31 + 7)[0])
 
 
 def test_value_noise_is_continuous_across_cells():

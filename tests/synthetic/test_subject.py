@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS
-from realface.synthetic import ProceduralSubject
+from realface.synthetic import ProceduralSubject, subject_windows
 
 HEIGHT, WIDTH = 128, 192
 MAPS = {
@@ -66,6 +66,27 @@ def test_a_window_is_the_crop_of_the_whole(height, width, window):
         crop = values[:, y : y + h, x : x + w]
         tolerance = 2e-3 if name in ("shape", "specular_normals") else 5e-4
         assert (part[name] - crop).abs().max() < tolerance, name
+
+
+@pytest.mark.parametrize("width", [6144, 768])
+def test_a_batch_is_its_members(width):
+    seeds = [4, 0, 17]  # a beard, freckles and blemishes are not in all of them
+    windows = [(100, 300, 40, 56), (57, 6, 40, 56), (400, 500, 40, 56)]
+    height = width * 2 // 3
+    batch = subject_windows(seeds, height, width, windows)
+    for number, (seed, window) in enumerate(zip(seeds, windows, strict=True)):
+        alone = ProceduralSubject(seed).maps(height, width, window)
+        for name, values in alone.items():
+            torch.testing.assert_close(batch[name][number], values, atol=1e-4, rtol=1e-5)
+
+
+def test_hair_does_not_depend_on_what_else_the_window_holds():
+    """Where hair is absent it is not computed: that must not show beside hair."""
+    subject = ProceduralSubject(1)
+    narrow = subject.maps(1024, 1536, (250, 420, 40, 60))
+    wide = subject.maps(1024, 1536, (30, 300, 300, 300))
+    crop = wide["diffuse_albedo"][:, 220:260, 120:180]
+    assert (narrow["diffuse_albedo"] - crop).abs().max() < 5e-4
 
 
 def test_windows_at_full_size_agree_where_they_overlap():
@@ -215,6 +236,6 @@ def test_no_float64_on_the_device(monkeypatch):
         return arange(*arguments, **keywords)
 
     monkeypatch.setattr(torch, "arange", watched)
-    grid = texel_grid(192, (0, 0, 8, 8), torch.device("meta"))
+    grid = texel_grid(192, [(0, 0, 8, 8)], torch.device("meta"))
     assert (grid.x.device.type, grid.x.dtype) == ("meta", torch.float32)
     assert not any(dtype == torch.float64 and device == "meta" for dtype, device in made)

@@ -1,0 +1,94 @@
+"""A texture as a capture gives it, from a sample's maps: random light, shadows and scattering."""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realface.shading.lights import Lights
+from realface.shading.patch_shadows import aperture_visibility, stray_shadows
+from realface.shading.random_lights import studio_lights, varied_lights
+from realface.shading.shade import lit_texture
+from realface.shading.subsurface import SKIN_RADII, texel_size
+
+Lighting = Literal["varied", "studio"]
+
+SCATTERING_MARGIN = 1.4
+"""Distance from a patch's edge within which scattered light is not known [mm]: AvatarMe++'s."""
+
+
+def random_texture(
+    maps: dict[str, Tensor], lighting: Lighting = "varied", generator: torch.Generator | None = None
+) -> Tensor:
+    """A batch of patches under fresh random lights, one set each.
+
+    ``varied``: rooms, skies and lamps with cast shadows, more or less scattering, smooth and
+    dull skin. ``studio``: AvatarMe++'s lights around a studio's, without any of these.
+
+    Args:
+        maps: As `lit_texture`, ``(B, C, H, W)`` each.
+        lighting: Which lights.
+        generator: Of random numbers, on the maps' device; None for torch's own.
+
+    Returns:
+        ``(B, 3, H, W)`` in [0, 1], sRGB.
+    """
+    mask = maps["mask"]
+    batch, device = len(mask), mask.device
+    if lighting == "studio":
+        return lit_texture(maps, studio_lights(batch, device=device, generator=generator))
+    lights = varied_lights(batch, device=device, generator=generator)
+    shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
+    varied = {
+        "translucency": shares[0].expand_as(mask),
+        "exponent": _shininess(10 * 6 ** shares[1]).expand_as(mask),
+    }
+    return lit_texture(
+        {**varied, **maps},
+        lights,
+        visibility=_patch_visibility(maps, lights, generator),
+        scattering=SKIN_RADII,
+    )
+
+
+def _shininess(exponent: Tensor) -> Tensor:
+    """AvatarMe++'s, of an exponent: the other way round than `exponent_from_shininess`."""
+    return torch.log(exponent) / math.log(140)
+
+
+def _patch_visibility(
+    maps: dict[str, Tensor], lights: Lights, generator: torch.Generator | None
+) -> Tensor:
+    """Share of each lamp that arrives ``(B, L, H, W)``: through openings, past strangers."""
+    seen = stray_shadows(lights, *maps["mask"].shape[-2:], generator=generator)
+    if "occlusion" not in maps:
+        return seen
+    # From the patch's middle: a cone's rim is softer than lamps' directions differ over it.
+    middle = maps["shape"].mean(dim=(2, 3))[:, None]
+    towards = F.normalize(lights.positions[..., :3] - lights.positions[..., 3:] * middle, dim=2)
+    open_share = [
+        aperture_visibility(maps["occlusion"], maps["diffuse_normals"], direction[..., None, None])
+        for direction in towards.unbind(1)
+    ]
+    return seen * torch.cat(open_share, dim=1)
+
+
+def known_light(mask: Tensor, positions: Tensor) -> Tensor:
+    """The mask without the texels whose scattered light comes from outside the patch.
+
+    Args:
+        mask: ``(B, 1, H, W)``.
+        positions: ``(B, 3, H, W)`` [mm].
+
+    Returns:
+        ``(B, 1, H, W)``: 0 within `SCATTERING_MARGIN` of the patch's edge.
+    """
+    height, width = mask.shape[-2:]
+    row = torch.arange(height, device=mask.device, dtype=mask.dtype)[:, None]
+    column = torch.arange(width, device=mask.device, dtype=mask.dtype)
+    texels = torch.minimum(
+        torch.minimum(row, height - 1 - row), torch.minimum(column, width - 1 - column)
+    )
+    return mask * (texels * texel_size(positions) >= SCATTERING_MARGIN)

@@ -1,0 +1,73 @@
+"""Procedural patches from the command line: as shards, and as a stream to train on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.cli.command import run
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SIZE = ("--height", 128, "--width", 192)
+
+
+def test_synth_writes_shards_that_verify(tmp_path, capsys):
+    out = tmp_path / "shards"
+    flags = ("--patches", 5, "--patch", 32, "--workers", 1)
+    code, said, err = run(capsys, "synth", out, *SIZE, *flags)
+    assert code == 0, err
+    assert "4 training and 1 validation samples" in said
+    code, said, _ = run(capsys, "verify", out)
+    assert (code, said.strip()) == (0, "no faults")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--patches", 1), "patches 1"),
+        (("--patches", 4, "--subjects", 1), "subjects 1"),
+        (("--patches", 4, "--patch", 0), "patch 0"),
+        (("--patches", 4, "--workers", 0), "workers 0"),
+        (("--patches", 4, "--patch", 256), "256x256 in maps of 128x192"),
+        (("--patches", 4, "--lit"), "--lit with --patches"),
+        (("--patch", 32), "--patch without --patches"),
+        (("--workers", 2), "--workers without --patches"),
+    ],
+)
+def test_numbers_of_patches(tmp_path, capsys, flags, words):
+    code, _, err = run(capsys, "synth", tmp_path / "out", *SIZE, *flags)
+    assert code == 2
+    assert words in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_on_the_stream_needs_no_files(tmp_path, capsys):
+    tiny = {
+        "model.init_args.generator": "global",
+        "model.init_args.base_channels": 2,
+        "model.init_args.downsamples": 1,
+        "model.init_args.blocks": 1,
+        "model.init_args.discriminator_channels": 2,
+        "model.init_args.discriminator_layers": 1,
+        "model.init_args.discriminator_scales": 1,
+        "data.crop": 32,
+        "data.samples_per_epoch": 2,
+        "data.validation_samples": 1,
+        "data.narrowest_map": 192,
+        "data.widest_map": 384,
+        "trainer.accelerator": "cpu",
+        "trainer.max_epochs": 1,
+        "trainer.enable_progress_bar": "false",
+        "wandb": "disabled",
+        "run_dir": tmp_path / "run",
+    }
+    configs = [f"--config={CONFIGS / name}.yaml" for name in ("diffuse_albedo", "procedural")]
+    code, _, err = run(capsys, "train", "fit", *configs, *(f"--{k}={v}" for k, v in tiny.items()))
+    assert code == 0, err
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]
+    assert saved["class_path"].endswith("ProceduralDataModule")
+    assert saved["init_args"]["batch_size"] == 1  # the translator's own
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0.5 < last["descriptor"]["millimetres_per_texel"] < 3

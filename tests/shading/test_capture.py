@@ -1,0 +1,60 @@
+"""Textures under random light: seeded, in range, and what the light of a patch cannot know."""
+
+import pytest
+import torch
+
+from realface.shading.capture import SCATTERING_MARGIN, known_light, random_texture
+from tests.faces import face_batch
+
+
+def seeded(maps, lighting, seed):
+    return random_texture(maps, lighting, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("lighting", ["varied", "studio"])
+def test_equal_seeds_give_equal_textures(lighting):
+    maps = face_batch(24, 3)
+    first, again, other = (seeded(maps, lighting, seed) for seed in (1, 1, 2))
+    assert first.shape == maps["diffuse_albedo"].shape
+    assert torch.equal(first, again)
+    assert (first - other).abs().max() > 0.05
+    assert first.min() >= 0
+    assert first.max() <= 1
+
+
+def test_samples_of_a_batch_are_lit_each_on_its_own():
+    maps = {
+        kind: values[:1].expand(4, *values.shape[1:])
+        if isinstance(values, torch.Tensor)
+        else values
+        for kind, values in face_batch(24, 3).items()
+    }
+    texture = seeded(maps, "varied", 3)
+    assert all((texture[0] - other).abs().max() > 0.02 for other in texture[1:])
+
+
+def test_a_cavity_is_darker_than_the_same_place_in_the_open():
+    maps = face_batch(24, 3)
+    open_sky, shut = (
+        seeded({**maps, "occlusion": torch.full_like(maps["mask"], share)}, "varied", 4)
+        for share in (1.0, 0.2)
+    )
+    assert (shut <= open_sky + 1e-5).all()
+    assert shut.mean() < 0.8 * open_sky.mean()
+
+
+def test_a_sample_s_own_maps_come_before_random_ones():
+    maps = face_batch(24, 3)
+    dull = {**maps, "exponent": torch.zeros_like(maps["mask"])}
+    assert not torch.equal(seeded(maps, "varied", 5), seeded(dull, "varied", 5))
+
+
+def test_light_is_known_where_no_stranger_scatters_in():
+    texel = 0.5
+    row, column = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
+    positions = torch.stack((column * texel, -row * texel, torch.zeros_like(row)))[None]
+    inner = known_light(torch.ones(1, 1, 20, 30), positions)[0, 0]
+    rim = -(-SCATTERING_MARGIN // texel)  # texels, rounded up
+    assert inner.sum() == (20 - 2 * rim) * (30 - 2 * rim)
+    assert inner[10, 15] == 1
+    assert known_light(torch.zeros(1, 1, 20, 30), positions).sum() == 0
