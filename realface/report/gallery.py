@@ -1,5 +1,6 @@
 """Several subjects on one page: their maps, and their faces under several lights."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realface.errors import InputError
+from realface.geometry.normals import normals_from_shape
 from realface.geometry.placement import PlacedShape, place
 from realface.maps.encoding import unit
 from realface.maps.files import write_image
@@ -18,6 +20,7 @@ from realface.report.front import front_view
 from realface.report.page import Image, Tile, page, picture, to_bytes
 from realface.shading import harmonics
 from realface.shading.lights import Lights
+from realface.shading.occlusion import reduce_in_mask
 from realface.shading.shade import lit_texture
 from realface.shading.subsurface import SKIN_RADII
 from realface.shading.visibility import ambient_occlusion, visibility
@@ -88,16 +91,19 @@ def _shaded_maps(subject: Subject) -> dict[str, Tensor]:
     """What lighting needs, at most `_SHADED` texels wide, ``(1, C, h, w)``; shape in mm."""
     mask = subject.open("mask") if "mask" in subject else None
     height, width = subject.size()
-    size = round(height * min(1, _SHADED / width)), min(width, _SHADED)
+    factor = math.ceil(width / _SHADED)
     shape = subject.open("shape")
     placed = PlacedShape(shape, place(shape, mask, subject.record.millimetres_per_unit))
-    maps = {kind: _resized(subject.open(kind).whole(), size) for kind in REFLECTANCE}
+    valid = torch.ones(1, 1, height, width) if mask is None else mask.whole()[None]
+    sources = {**{kind: subject.open(kind) for kind in REFLECTANCE}, "shape": placed}
+    maps = {}
+    for kind, source in sources.items():
+        whole = source.read(0, 0, height, width)[None]
+        maps[kind], maps["mask"] = reduce_in_mask(whole, valid, factor)
     for kind in ("diffuse_normals", "specular_normals"):
         maps[kind] = unit(maps[kind])
-    maps["shape"] = _resized(placed.read(0, 0, height, width), size)
-    valid = torch.ones(1, height, width) if mask is None else mask.whole()
-    maps["mask"] = (_resized(valid, size) > 0.999).float()  # no texel that mixes with outside
-    maps["occlusion"] = ambient_occlusion(maps["shape"], maps["diffuse_normals"], maps["mask"])
+    maps["shape_normals"] = normals_from_shape(maps["shape"][0], maps["mask"][0])[None]
+    maps["occlusion"] = ambient_occlusion(maps["shape"], maps["shape_normals"], maps["mask"])
     return maps
 
 
@@ -122,5 +128,5 @@ def _lights(lamps: Sequence[Lamp], ambient: float) -> Lights:
 
 
 def _lit(maps: dict[str, Tensor], lights: Lights) -> Tensor:
-    seen = visibility(maps["shape"], maps["diffuse_normals"], maps["mask"], lights)
+    seen = visibility(maps["shape"], maps["shape_normals"], maps["mask"], lights, samples=24)
     return lit_texture(maps, lights, visibility=seen, scattering=SKIN_RADII)

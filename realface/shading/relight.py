@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realface.geometry.normals import normals_from_shape
 from realface.geometry.padding import pad_islands
 from realface.geometry.placement import PlacedShape, place
-from realface.maps.encoding import unit
 from realface.maps.io import MapFile
 from realface.maps.kinds import REFLECTANCE
 from realface.maps.subject import Subject, save_map
@@ -28,6 +28,9 @@ _REACH = 12.0
 
 _SHADOW_WIDTH = 768
 """Texels across the map for which shadows are found: a third of a millimetre each on a face."""
+
+_SHADOW_PASSES = 256
+"""Views of the surface that the shadows of all lamps share, at least 4 and at most 64 each."""
 
 _ENVIRONMENT_LIGHTS = 48
 """Lamps that stand for an environment map, each with its shadow."""
@@ -103,8 +106,9 @@ def _coarse_visibility(sources: dict[str, MapFile | PlacedShape], lights: Lights
     valid = whole("mask") if "mask" in sources else torch.ones(1, 1, height, width)
     factor = math.ceil(width / _SHADOW_WIDTH)
     positions, mask = reduce_in_mask(whole("shape"), valid, factor)
-    normals = unit(reduce_in_mask(whole("diffuse_normals"), valid, factor)[0])
-    seen = visibility(positions, normals, mask, lights)
+    normals = normals_from_shape(positions[0], mask[0])[None]
+    samples = min(64, max(4, _SHADOW_PASSES // max(1, lights.radii.shape[1])))
+    seen = visibility(positions, normals, mask, lights, samples)
     return pad_islands(seen[0], mask[0], 1)[None]  # else the light outside would shine in
 
 

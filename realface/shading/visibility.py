@@ -21,9 +21,7 @@ from realface.shading.lights import Lights
 _GOLDEN = math.pi * (3 - math.sqrt(5))  # spreads points evenly on discs and spheres
 
 _SHADOW_CELL = 1.0  # side of a shadow map's cell, in the median texel's longest edge
-_OCCLUSION_CELL = (
-    1.75  # likewise; no single shadow's edge is seen, and it takes a third of the time
-)
+_OCCLUSION_CELL = 1.75  # likewise; coarser is faster, and no single shadow's edge is seen
 _SPACING = 1.5  # splats at least so many to a cell's side: no holes, even where texels turn
 _FINEST = 16  # quads whose edges exceed so many splats bridge seams and are left open
 

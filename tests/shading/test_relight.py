@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from realface.errors import InputError
+from realface.geometry.normals import normals_from_shape
 from realface.maps.files import write_image
 from realface.maps.subject import Subject, save_map
 from realface.shading import relight
@@ -42,7 +43,8 @@ def test_the_texture_is_lit_shadowed_and_scattered_and_black_outside(tmp_path):
     folder = write_face(tmp_path / "face", leave_out=("texture",))
     lights, maps = varied_lights(1), centred_maps()
     made = relight.shade_subject(Subject(folder), lights)
-    seen = visibility(maps["shape"], maps["diffuse_normals"], maps["mask"], lights)
+    normals = normals_from_shape(maps["shape"][0], maps["mask"][0])[None]
+    seen = visibility(maps["shape"], normals, maps["mask"], lights)
     expected = lit_texture(maps, lights, visibility=seen, scattering=SKIN_RADII)[0]
     valid = maps["mask"][0]
     # 16-bit maps: highlights and the edges of shadows magnify the rounding of positions.
