@@ -25,8 +25,23 @@ def test_no_config_is_left_out():
     assert {path.name for path in CONFIGS.glob("*.yaml")} == {
         *TRANSLATORS,
         "smoke.yaml",
+        "procedural.yaml",
         "infer.yaml",
     }
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_procedural_data_takes_the_place_of_shards(capsys, name):
+    over = CONFIGS / "procedural.yaml"
+    code, out, err = run(capsys, "train", "fit", "--config", CONFIGS / name, "--config", over,
+                         "--print_config")  # fmt: skip
+    assert code == 0, err
+    data = yaml.safe_load(out)["data"]
+    assert data["class_path"].endswith("ProceduralDataModule")
+    expected = yaml.safe_load((CONFIGS / name).read_text())["data"]
+    kept = expected.keys() & data["init_args"].keys()
+    assert {"batch_size", "crop", "samples_per_epoch"} <= kept
+    assert {key: data["init_args"][key] for key in kept} == {key: expected[key] for key in kept}
 
 
 @pytest.mark.parametrize("smoke", [False, True])

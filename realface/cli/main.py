@@ -12,7 +12,7 @@ from realface import __version__
 from realface.cli.console import run
 
 _COMMANDS = {
-    "synth": ("realface.cli.subjects", "procedural subjects, free of any licence"),
+    "synth": ("realface.cli.synth", "procedural subjects, free of any licence"),
     "bake": ("realface.cli.subjects", "mesh with UVs to shape, shape_normals, mask"),
     "add": ("realface.cli.subjects", "an image to a subject as one of its maps"),
     "derive": ("realface.cli.subjects", "a map of a subject from its others"),

@@ -1,6 +1,5 @@
 """Subject folders or a folder of patches to WebDataset shards."""
 
-import hashlib
 import json
 import logging
 import math
@@ -14,12 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import webdataset
-
 from realface.data.patch_folder import PatchFolder
 from realface.data.patches import Place, SubjectPatches, key_of
 from realface.data.samples import Patch, write_patch
-from realface.data.shards import INDEX_NAME, INDEX_VERSION
+from realface.data.shards import INDEX_NAME, INDEX_VERSION, describe_shard, open_shard
 from realface.errors import InputError
 from realface.maps.files import whole_folder
 from realface.maps.record import FILE_NAME
@@ -280,7 +277,7 @@ def _write(
             start = first // samples_per_shard
             paths = [folder / f"{name}-{start + number:06d}.tar" for number in sorted({*order})]
             with ExitStack() as stack:
-                writers = [_open_shard(path, stack) for path in paths]
+                writers = [open_shard(path, stack) for path in paths]
                 for number, patch in zip(order, islice(split.patches, block), strict=True):
                     writers[number].write(write_patch(patch))
                     kinds |= patch.maps.keys()
@@ -290,7 +287,7 @@ def _write(
                     if progress is not None:
                         progress(done, total)
             counts = Counter(order)
-            shards += [_describe(path, name, counts[n]) for n, path in enumerate(paths)]
+            shards += [describe_shard(path, name, counts[n]) for n, path in enumerate(paths)]
         if next(split.patches, None) is not None:  # its end frees the last subject's maps
             raise RuntimeError(f"more than {split.count} {name} patches")
     index = {
@@ -301,22 +298,3 @@ def _write(
         "shards": shards,
     }
     (folder / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-
-
-def _open_shard(path: Path, stack: ExitStack) -> webdataset.TarWriter:
-    # A fixed time and owner: the same input gives the same bytes. GNU's format: long names.
-    file = stack.enter_context(path.open("wb"))
-    writer = webdataset.TarWriter(
-        file, encoder=False, mtime=0, user="", group="", format="GNU_FORMAT"
-    )
-    stack.callback(writer.close)
-    return writer
-
-
-def _describe(path: Path, split: str, samples: int) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    size = path.stat().st_size
-    return {
-        "file": path.name, "split": split, "samples": samples, "bytes": size, "sha256": digest
-    }  # fmt: skip

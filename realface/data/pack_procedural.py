@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from realface.data.pack import Packed, _describe, _open_shard
+from realface.data.pack import Packed
 from realface.data.procedural import draw_window, patch_key, subject_name
 from realface.data.samples import Patch, write_patch
-from realface.data.shards import INDEX_NAME, INDEX_VERSION
+from realface.data.shards import INDEX_NAME, INDEX_VERSION, describe_shard, open_shard
 from realface.errors import InputError
 from realface.maps.files import whole_folder
 from realface.synthetic import ProceduralSubject
+from realface.synthetic.flaws import IN_TRUTH, apply_flaws, check_flaws
 from realface.synthetic.lattice import CHART_WIDTH, Window
 from realface.synthetic.placement import placements
 
@@ -36,6 +37,7 @@ class _Shard:
     map_size: tuple[int, int]
     patches: tuple[tuple[int, Window], ...]
     """Seeds and windows."""
+    flaws: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ def pack_procedural(
     minimum_valid: float = 0.5,
     val_fraction: float = 0.1,
     samples_per_shard: int = 64,
+    flaws: Sequence[str] = (),
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Packed:
@@ -82,13 +85,16 @@ def pack_procedural(
         minimum_valid: Share of a patch that lies inside the mask.
         val_fraction: Share of the subjects that is kept for validation, the last ones.
         samples_per_shard: At most.
+        flaws: Of captures, to put on the maps: names of `IN_TRUTH`.
         workers: Processes that make shards; 1: this one.
         progress: Called with (samples written, samples in all).
 
     Raises:
-        InputError: If a number is out of range, or ``out`` is in the way.
+        InputError: If a number is out of range, a flaw is not for maps that are learnt, or
+            ``out`` is in the way.
         FailureError: If the disk refuses.
     """
+    check_flaws(flaws, IN_TRUTH)
     faces = patches if subjects is None else min(subjects, patches)
     for name, value, good, expected in (
         ("patches", patches, patches >= 2, "at least 2: one to train on, one to validate"),
@@ -107,7 +113,9 @@ def pack_procedural(
     splits = {"train": range(first, first + faces - held),
               "val": range(first + faces - held, first + faces)}  # fmt: skip
     shards = [
-        _Shard(split, number, (height, width), tuple(chosen[at : at + samples_per_shard]))
+        _Shard(
+            split, number, (height, width), tuple(chosen[at : at + samples_per_shard]), tuple(flaws)
+        )
         for split, seeds in splits.items()
         for chosen in [[one for one in windows if one[0] in seeds]]
         for number, at in enumerate(range(0, len(chosen), samples_per_shard))
@@ -184,18 +192,19 @@ def _make_shard(folder: Path, shard: _Shard) -> _Made:
     kinds: set[str] = set()
     scales: list[float] = []
     with ExitStack() as stack:
-        writer = _open_shard(path, stack)
+        writer = open_shard(path, stack)
         for seed, window in shard.patches:
-            patch = _patch(seed, window, shard.map_size)
+            patch = _patch(seed, window, shard.map_size, shard.flaws)
             writer.write(write_patch(patch))
             kinds |= patch.maps.keys()
             assert patch.millimetres_per_texel is not None
             scales.append(patch.millimetres_per_texel)
-    return _Made(_describe(path, shard.split, len(shard.patches)), sorted(kinds), scales)
+    return _Made(describe_shard(path, shard.split, len(shard.patches)), sorted(kinds), scales)
 
 
-def _patch(seed: int, window: Window, map_size: tuple[int, int]) -> Patch:
+def _patch(seed: int, window: Window, map_size: tuple[int, int], flaws: tuple[str, ...]) -> Patch:
     maps = ProceduralSubject(seed).maps(*map_size, window)
+    maps = apply_flaws(maps, flaws, [seed], windows=[window], map_width=map_size[1])
     placed = placements([seed])
     x, y, z = placed.centres[0].tolist()
     maps["shape"] = maps["shape"] - placed.centres[0][:, None, None]

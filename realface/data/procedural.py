@@ -15,6 +15,7 @@ import torch
 from realface.data.transforms import Batch
 from realface.errors import InputError
 from realface.synthetic import subject_windows
+from realface.synthetic.flaws import apply_flaws
 from realface.synthetic.lattice import Window
 from realface.synthetic.placement import placements, valid_share
 
@@ -90,8 +91,13 @@ def draw_window(
     )
 
 
-def make_batch(draw: Draw, device: torch.device | str) -> Batch:
+def make_batch(draw: Draw, device: torch.device | str, flaws: Sequence[str] = ()) -> Batch:
     """Make what was drawn, on a device.
+
+    Args:
+        draw: What to make.
+        device: Where.
+        flaws: Of captures, to put on the maps: names of `realface.synthetic.flaws.IN_TRUTH`.
 
     Returns:
         ``key``, a list, and the maps ``(B, C, patch, patch)`` float32 that `subject_windows`
@@ -99,6 +105,7 @@ def make_batch(draw: Draw, device: torch.device | str) -> Batch:
         each subject's median position.
     """
     maps = subject_windows(draw.subjects, *draw.map_size, draw.windows, device=device)
+    maps = apply_flaws(maps, flaws, draw.subjects, windows=draw.windows, map_width=draw.map_size[1])
     centres = placements(draw.subjects, device).centres
     return {
         "key": [

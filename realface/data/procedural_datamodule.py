@@ -15,6 +15,7 @@ from realface.data.procedural import (
 )
 from realface.data.transforms import Batch, mirror
 from realface.errors import InputError
+from realface.synthetic.flaws import IN_TRUTH, check_flaws
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.placement import placements
 
@@ -35,11 +36,12 @@ class ProceduralDataModule(pl.LightningDataModule):
             0.05 mm a texel. Each batch draws its own.
         widest_map: At most; validation is at this scale.
         minimum_valid: Share of a patch that lies inside the mask.
+        flaws: Of captures, put on every patch: names of `realface.synthetic.flaws.IN_TRUTH`.
         mirror_probability: Of a left-right mirror.
         seed: Of the stream.
 
     Raises:
-        InputError: If a number is out of range.
+        InputError: If a number is out of range, or a flaw is not for maps that are learnt.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ProceduralDataModule(pl.LightningDataModule):
         narrowest_map: int = 6144,
         widest_map: int = 6144,
         minimum_valid: float = 0.5,
+        flaws: list[str] | None = None,
         mirror_probability: float = 0.5,
         seed: int = 0,
     ) -> None:
@@ -70,6 +73,8 @@ class ProceduralDataModule(pl.LightningDataModule):
         ):  # fmt: skip
             if not good:
                 raise InputError(f"data.{name} {value}", expected, "correct the config")
+        self.flaws = tuple(flaws or ())
+        check_flaws(self.flaws, IN_TRUTH)
         self.batch_size, self.crop = batch_size, crop
         self.samples_per_epoch = samples_per_epoch
         self.validation_samples = validation_samples
@@ -135,7 +140,7 @@ class ProceduralDataModule(pl.LightningDataModule):
         self, batch: Draw, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Make the batch on the device."""
-        return make_batch(batch, device)
+        return make_batch(batch, device, self.flaws)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Mirror training samples on the device."""

@@ -5,7 +5,9 @@ here: shards are drawn from a seed, `pipe:` and other addresses that run program
 members are decoded by `read_patch` alone.
 """
 
+import hashlib
 import json
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,24 @@ def _refuse(error: Exception) -> bool:
         "shards as `realface pack` wrote them",
         "run `realface verify` on the folder, then copy or pack it again",
     ) from error
+
+
+def open_shard(path: Path, stack: ExitStack) -> webdataset.TarWriter:
+    """A new shard, closed with the stack."""
+    # A fixed time and owner: the same input gives the same bytes. GNU's format: long names.
+    file = stack.enter_context(path.open("wb"))
+    writer = webdataset.TarWriter(
+        file, encoder=False, mtime=0, user="", group="", format="GNU_FORMAT"
+    )
+    stack.callback(writer.close)
+    return writer
+
+
+def describe_shard(path: Path, split: str, samples: int) -> dict[str, Any]:
+    """What ``index.json`` says of a finished shard."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = path.stat().st_size
+    return {
+        "file": path.name, "split": split, "samples": samples, "bytes": size, "sha256": digest
+    }  # fmt: skip

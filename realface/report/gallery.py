@@ -13,6 +13,7 @@ from realface.geometry.normals import normals_from_shape
 from realface.geometry.placement import PlacedShape, place
 from realface.maps.encoding import unit
 from realface.maps.files import write_image
+from realface.maps.io import MapFile
 from realface.maps.kinds import REFLECTANCE
 from realface.maps.record import FILE_NAME
 from realface.maps.subject import Subject
@@ -95,7 +96,8 @@ def _shaded_maps(subject: Subject) -> dict[str, Tensor]:
     shape = subject.open("shape")
     placed = PlacedShape(shape, place(shape, mask, subject.record.millimetres_per_unit))
     valid = torch.ones(1, 1, height, width) if mask is None else mask.whole()[None]
-    sources = {**{kind: subject.open(kind) for kind in REFLECTANCE}, "shape": placed}
+    sources: dict[str, MapFile | PlacedShape] = {kind: subject.open(kind) for kind in REFLECTANCE}
+    sources["shape"] = placed
     maps = {}
     for kind, source in sources.items():
         whole = source.read(0, 0, height, width)[None]

@@ -22,8 +22,8 @@ def derive_occlusion(folder: Path, directions: int = 256, texels: int = 1 << 19)
 
     Args:
         folder: Subject with ``shape``; ``mask`` and ``shape_normals`` are used where there.
-        directions: Of `visibility.ambient_occlusion`; more make fainter contours.
-        texels: Largest reduced size, in all; the map is brought back up bilinearly.
+        directions: As `surface_occlusion`.
+        texels: Likewise.
 
     Raises:
         InputError: If ``shape`` is missing, the mask is empty, maps differ in size, or normals
@@ -31,23 +31,47 @@ def derive_occlusion(folder: Path, directions: int = 256, texels: int = 1 << 19)
         FailureError: If the disk refuses.
     """
     subject = Subject(folder)
-    height, width = subject.size(without="occlusion")
+    subject.size(without="occlusion")
     shape = subject.open("shape")
     mask = subject.open("mask") if "mask" in subject else None
     placement = place(shape, mask, subject.record.millimetres_per_unit)
-    positions = placement.apply(shape.whole())[None]
-    valid = torch.ones_like(positions[:, :1]) if mask is None else mask.whole()[None]
-    factor = max(1, math.ceil(math.sqrt(height * width / texels)))
-    reduced, covered = reduce_in_mask(positions, valid, factor)
+    positions = placement.apply(shape.whole())
+    valid = torch.ones_like(positions[:1]) if mask is None else mask.whole()
+    normals = None
     if "shape_normals" in subject:
         file = subject.open("shape_normals")
         file.require_object_space()
-        normals = unit(reduce_in_mask(file.whole()[None], valid, factor)[0])
+        normals = file.whole()
+    whole = surface_occlusion(positions, valid, normals, directions, texels)
+    save_map(folder, "occlusion", whole, derived=True)
+
+
+def surface_occlusion(
+    positions: Tensor,
+    mask: Tensor,
+    normals: Tensor | None = None,
+    directions: int = 256,
+    texels: int = 1 << 19,
+) -> Tensor:
+    """Share of light from all around that reaches each texel of a whole map, ``(1, H, W)``.
+
+    Args:
+        positions: Object space [mm], ``(3, H, W)``.
+        mask: ``(1, H, W)``, valid where above 0.5.
+        normals: Of the surface, unit, object space, ``(3, H, W)``; None: from the positions.
+        directions: Of `visibility.ambient_occlusion`; more make fainter contours.
+        texels: Largest reduced size, in all, at which it is computed; the result is brought
+            back up bilinearly.
+    """
+    height, width = positions.shape[1:]
+    factor = max(1, math.ceil(math.sqrt(height * width / texels)))
+    reduced, covered = reduce_in_mask(positions[None], mask[None], factor)
+    if normals is None:
+        facing = normals_from_shape(reduced[0], covered[0])[None]
     else:
-        normals = normals_from_shape(reduced[0], covered[0])[None]
-    occlusion = ambient_occlusion(reduced, normals, covered, directions)
-    whole = enlarge_in_mask(occlusion, covered, factor, (height, width))
-    save_map(folder, "occlusion", whole[0], derived=True)
+        facing = unit(reduce_in_mask(normals[None], mask[None], factor)[0])
+    occlusion = ambient_occlusion(reduced, facing, covered, directions)
+    return enlarge_in_mask(occlusion, covered, factor, (height, width))[0]
 
 
 def reduce_in_mask(maps: Tensor, mask: Tensor, factor: int) -> tuple[Tensor, Tensor]:

@@ -9,10 +9,12 @@ Goodbye to Shadow Acne", GDC 2011). Gaps narrower than about two texels are not 
 All of it is constant to autograd, repeats exactly, and holds one direction at a time.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realface.maps.encoding import unit
@@ -23,10 +25,10 @@ _GOLDEN = math.pi * (3 - math.sqrt(5))  # spreads points evenly on discs and sph
 _SHADOW_CELL = 1.0  # side of a shadow map's cell, in the median texel's longest edge
 _OCCLUSION_CELL = 1.75  # likewise; coarser is faster, and no single shadow's edge is seen
 _SPACING = 1.5  # splats at least so many to a cell's side: no holes, even where texels turn
-_FINEST = 16  # quads whose edges exceed so many splats bridge seams and are left open
+_FINEST = 16  # splats along an edge; quads that need more bridge seams and are left open
 
-_OFFSET = 2.0  # of a receiver along its normal, in cells, at grazing light
-_BIAS = 0.4  # towards the light, in cells
+_OFFSET = 1.75  # of a receiver along its normal, in cells, at grazing light
+_BIAS = 1.6  # towards the light, in cells
 
 _HORIZON = 0.05  # cosine over which light dies where the surface turns away
 
@@ -40,7 +42,7 @@ def visibility(
     """Share of each light that each texel sees past the rest of the surface.
 
     A light of angular radius 0 gives an edge about two texels wide;
-    a wider one is the mean over ``samples`` places on its disc. Point lights are seen in
+    a wider one is the mean over places on its disc. Point lights are seen in
     perspective from where they stand, at least 1.5 radii of the surface from its middle.
 
     Args:
@@ -50,7 +52,7 @@ def visibility(
             from behind them is not seen.
         mask: ``(B, 1, H, W)``, valid where above 0.5; None: everywhere.
         lights: Of the batch, or of a batch of one for all.
-        samples: Places on the disc of a light that has one.
+        samples: Places on the disc of a wide light, at most; a narrow one needs fewer.
 
     Returns:
         ``(B, L, H, W)`` in [0, 1], 1 outside the mask; without gradient.
@@ -67,6 +69,7 @@ def visibility(
             place = lights.positions[of, light].to(positions)
             radius = float(lights.radii[of, light])
             seen[sample, light][surface.valid] = _seen(surface, place, radius, samples)
+            seen[sample, light] = _without_specks(seen[sample, light], surface.valid)
     return seen
 
 
@@ -162,37 +165,47 @@ def _surface(
     middle = (low + high) / 2
     points = points - middle[:, None]
     centred = torch.where(valid, shape - middle[:, None, None], 0)
-    edges, corners = _quads(centred, valid)
-    usual = float(edges.median()) if len(edges) else 0.0
+    down, across, corners = _quads(centred, valid)
+    usual = float(torch.maximum(down, across).median()) if len(down) else 0.0
     cell = edges_a_cell * usual or 1.0
-    splats = torch.cat((points, *_between(edges, corners, cell / _SPACING)), 1)
+    splats = torch.cat((points, *_between(down, across, corners, cell / _SPACING)), 1)
     radius = float(points.square().sum(0).amax().sqrt()) + cell
     return _Surface(valid, points, normals[sample][:, valid], splats, middle, radius, cell)
 
 
-def _quads(positions: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Longest edges ``(Q,)`` and corners ``(4, 3, Q)`` of the quads between valid texels."""
+def _quads(positions: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Quads between valid texels: longer edges down and across, ``(Q,)``; corners ``(4, 3, Q)``."""
     inside = valid[1:, 1:] & valid[1:, :-1] & valid[:-1, 1:] & valid[:-1, :-1]
     rows, columns = (slice(None, -1), slice(1, None)), (slice(None, -1), slice(1, None))
     corners = torch.stack(
         [positions[:, row, column][:, inside] for row in rows for column in columns]
     )
-    around = corners[[1, 3, 2, 0]] - corners[[0, 1, 3, 2]]
-    return around.square().sum(1).amax(0).sqrt(), corners
+    down = (corners[2:] - corners[:2]).square().sum(1).amax(0).sqrt()
+    across = (corners[1::2] - corners[::2]).square().sum(1).amax(0).sqrt()
+    return down, across, corners
 
 
-def _between(edges: Tensor, corners: Tensor, spacing: float) -> list[Tensor]:
-    """Points ``(3, M)`` within quads whose edges are longer than ``spacing``, that far apart."""
+def _between(down: Tensor, across: Tensor, corners: Tensor, spacing: float) -> list[Tensor]:
+    """Points ``(3, M)`` on the quads, at most ``spacing`` apart with the texels; seams left open.
+
+    Both sides are parted alone, as texels may be much longer than wide.
+    """
     found = []
-    parts = 2
-    while parts <= _FINEST:
-        chosen = corners[:, :, (edges > spacing * parts / 2) & (edges <= spacing * parts)]
-        at = (torch.arange(parts).to(edges) + 0.5) / parts
-        for y in at:
-            left, right = torch.lerp(chosen[0], chosen[2], y), torch.lerp(chosen[1], chosen[3], y)
-            found += [torch.lerp(left, right, x) for x in at]
-        parts *= 2
+    kinds = [2**power for power in range(_FINEST.bit_length())]
+    in_rows, in_columns = (_parts(edges, spacing) for edges in (down, across))
+    for rows, columns in itertools.product(kinds, kinds):
+        chosen = corners[:, :, (in_rows == rows) & (in_columns == columns)]
+        for y, x in itertools.product(range(rows), range(columns)):
+            if y or x:  # the corner is a texel
+                left = torch.lerp(chosen[0], chosen[2], y / rows)
+                right = torch.lerp(chosen[1], chosen[3], y / rows)
+                found.append(torch.lerp(left, right, x / columns))
     return found
+
+
+def _parts(edges: Tensor, spacing: float) -> Tensor:
+    """Powers of two into which edges must be cut to be no longer than ``spacing``."""
+    return 2 ** (edges / spacing).clamp(min=1).log2().ceil()
 
 
 def _seen(surface: _Surface, place: Tensor, radius: float, samples: int) -> Tensor:
@@ -203,8 +216,13 @@ def _seen(surface: _Surface, place: Tensor, radius: float, samples: int) -> Tens
     axis = to_light / max(distance, 1e-12)
     distance = max(distance, _NEAREST * surface.radius)
     right, up = _frame(axis)
-    count = samples if radius > 0 else 1
-    total = torch.zeros_like(surface.points[0])
+    # A penumbra is not told from steps of a cell: this one is cast from a radius away.
+    wide = math.ceil(2 * math.tan(radius) * surface.radius / surface.cell)
+    count = min(samples, max(wide, 1))
+    cosine = _to_light(surface.points, axis, distance if is_point else None) * surface.normals
+    facing = cosine.sum(0) > -_HORIZON - _NEAREST / (_NEAREST - 1) * math.tan(radius)
+    points, normals = surface.points[:, facing], surface.normals[:, facing]
+    total = torch.zeros_like(points[0])
     for number in range(count):
         off = math.tan(radius * math.sqrt((number + 0.5) / count))
         angle = number * _GOLDEN
@@ -212,10 +230,25 @@ def _seen(surface: _Surface, place: Tensor, radius: float, samples: int) -> Tens
         length = float(towards.square().sum().sqrt())
         away = distance * length if is_point else None
         axis_there = towards / length
-        shadow = _unshadowed(surface, surface.points, surface.normals, axis_there, away)
-        cosine = (_to_light(surface.points, axis_there, away) * surface.normals).sum(0)
+        shadow = _unshadowed(surface, points, normals, axis_there, away)
+        cosine = (_to_light(points, axis_there, away) * normals).sum(0)
         total += shadow * ((cosine + _HORIZON) / (2 * _HORIZON)).clamp(0, 1)
-    return total / count
+    return torch.zeros_like(surface.points[0]).masked_scatter_(facing, total / count)
+
+
+def _without_specks(seen: Tensor, valid: Tensor) -> Tensor:
+    """The median of each valid texel ``(H, W)`` and its valid neighbours; others stay.
+
+    Edges stay sharp. Acne and what slips through creases are texels alone, and with them gone
+    receivers need to be moved by less: shadows reach nearer to what throws them.
+    """
+    height, width = seen.shape
+    around = F.pad(torch.where(valid, seen, math.nan), (1, 1, 1, 1), value=math.nan)
+    rows, columns = range(3), range(3)
+    window = [
+        around[row : row + height, column : column + width] for row in rows for column in columns
+    ]
+    return torch.where(valid, torch.stack(window, -1).nanmedian(-1).values, seen)
 
 
 def _unshadowed(
@@ -253,7 +286,7 @@ def _unshadowed(
     sine = (1 - cosine.square()).clamp(min=0).sqrt()
     # A perspective cell is wider on the surface the further the light.
     wide = cell if distance is None else cell * (1 - axis @ points / distance)
-    column, row, height = project(points + _OFFSET * wide * sine * normals)
+    column, row, height = project(points + _OFFSET * wide * sine.square() * normals)
     height = height + _BIAS * wide
     left, below = (column - 0.5).floor(), (row - 0.5).floor()
     along, upward = column - 0.5 - left, row - 0.5 - below

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from realface.errors import InputError
 from realface.maps.encoding import unit
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.synthetic.lattice import Grid, Window, texel_grid
@@ -185,6 +186,21 @@ _NEEDS = {
     "noise_fill": ("occlusion", "mask"),
     "background": ("mask",),
 }
+
+
+def check_flaws(names: Sequence[str], allowed: Sequence[str]) -> None:
+    """Refuse names that are no flaw, or none that belongs here.
+
+    Raises:
+        InputError: Naming those that do.
+    """
+    wrong = [name for name in names if name not in allowed]
+    if wrong:
+        raise InputError(
+            f"flaws {', '.join(wrong)}",
+            f"some of {', '.join(allowed)}",
+            "correct the names, or leave flaws out",
+        )
 
 
 def apply_flaws(

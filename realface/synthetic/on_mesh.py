@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,10 +25,11 @@ from realface.geometry.measure import millimetres_per_texel, millimetres_per_uni
 from realface.geometry.mesh import Mesh
 from realface.geometry.profile import MIDLINE, PAIRED, face_landmarks
 from realface.maps.encoding import unit
-from realface.maps.files import whole_folder
 from realface.maps.record import SubjectRecord
-from realface.maps.subject import save_map
+from realface.shading.occlusion import surface_occlusion
 from realface.synthetic.chart import AROUND, Chart, plain_grain, read, read_chart, smoothstep
+from realface.synthetic.flaws import FLAWS, apply_flaws, check_flaws
+from realface.synthetic.folder import save_subject
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.unrolled import Axis, Warp, axis_of, fit_warp, unroll, unrolled_gradients
 
@@ -70,10 +72,10 @@ def subject_on_mesh(
         landmarks: Some of `LANDMARKS` in the mesh's units, in place of what geometry tells.
 
     Returns:
-        float32 maps ``(C, H, W)``, as `ProceduralSubject.maps` gives them but for occlusion:
-        ``diffuse_albedo`` (sRGB), ``specular_albedo``, ``diffuse_normals``,
-        ``specular_normals``, ``shape_normals``, ``shape`` [mm, the mesh's own origin], ``mask``.
-        Outside the mask albedos are 0 and normals (0, 0, 1).
+        float32 maps ``(C, H, W)``, as `ProceduralSubject.maps` gives them: ``diffuse_albedo``
+        (sRGB), ``specular_albedo``, ``diffuse_normals``, ``specular_normals``,
+        ``shape_normals``, ``shape`` [mm, the mesh's own origin], ``mask``, ``occlusion`` (the
+        mesh's own). Outside the mask albedos are 0 and normals (0, 0, 1).
 
     Raises:
         InputError: If the mesh is no such head, a number makes no sense, or landmarks are wrong.
@@ -107,7 +109,8 @@ def subject_on_mesh(
     for name in ("diffuse_normals", "specular_normals"):
         made[name] = torch.where(mask > 0, made[name], ahead)
     valid_normals = torch.where(mask > 0, normals, ahead)
-    return {**made, "shape_normals": valid_normals, "shape": shape, "mask": mask}
+    geometry = {"shape_normals": valid_normals, "shape": shape, "mask": mask}
+    return {**made, **geometry, "occlusion": surface_occlusion(shape, mask, normals)}
 
 
 def write_subject_on_mesh(
@@ -121,6 +124,7 @@ def write_subject_on_mesh(
     landmarks: dict[str, Tensor] | None = None,
     source: str | None = None,
     licence: str | None = None,
+    flaws: Sequence[str] = (),
 ) -> None:
     """Write `subject_on_mesh` as a subject folder, whole or not at all.
 
@@ -134,12 +138,15 @@ def write_subject_on_mesh(
         landmarks: In the mesh's units, in place of what geometry tells.
         source: Where the mesh comes from.
         licence: The mesh's, which binds the subject too; None: not stated.
+        flaws: Of captures, to put on the maps: names of `FLAWS`; their wavelengths take the map
+            for 300 mm wide.
 
     Raises:
-        InputError: As `subject_on_mesh`, or if the folder holds something.
+        InputError: As `subject_on_mesh`, or if the folder holds something, or a flaw is unknown.
         FailureError: If the disk refuses.
     """
-    about: SubjectRecord | None = SubjectRecord(
+    check_flaws(flaws, tuple(FLAWS))
+    about = SubjectRecord(
         millimetres_per_unit=1.0,
         source=f"realface synth on {source or 'a mesh'}",
         licence=licence,
@@ -148,11 +155,7 @@ def write_subject_on_mesh(
     maps = subject_on_mesh(
         seed, mesh, height, width, millimetres_per_unit=millimetres_per_unit, landmarks=landmarks
     )
-    with whole_folder(folder) as partial:
-        for kind, values in maps.items():
-            bits = 8 if kind == "mask" else 16
-            save_map(partial, kind, values, bits=bits, derived=True, about=about)
-            about = None  # in the json from here on
+    save_subject(folder, apply_flaws(maps, flaws, [seed]), about, derived=True)
 
 
 def read_landmarks(path: Path) -> dict[str, Tensor]:

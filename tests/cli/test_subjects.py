@@ -1,4 +1,4 @@
-"""synth, bake, add and derive as commands: what flags do and how they are refused."""
+"""bake, add and derive as commands: what flags do and how they are refused."""
 
 import pytest
 
@@ -71,23 +71,31 @@ def test_encoding_of_vectors(tmp_path, capsys, kind):
     assert "--encoding linear" in err
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--height", "0", "--width", "192"), "0x192"),
-        (("--height", "128", "--width", "128"), "--height 85"),
-        (("--height", "128", "--width", "192", "--seed", "-1"), "--seed -1"),
-        (("--height", "128", "--width", "192", "--subjects", "0"), "--subjects 0"),
-    ],
-)
-def test_numbers_of_synth(tmp_path, capsys, flags, words):
-    err = refused(capsys, "synth", tmp_path / "out", *flags)
-    assert words in err
-    assert "window" not in err
-    assert not (tmp_path / "out").exists()
-
-
 def test_deriving_a_texture_from_maps_of_two_sizes(tmp_path, capsys):
     folder = write_face(tmp_path / "face", 12, 16, leave_out=("mask", "texture"))
     write_image(folder / "mask.png", pixels(6, 8, 1, "uint8"))
     assert "6x8" in refused(capsys, "derive", "texture", folder)
+
+
+def test_occlusion_is_derived_and_may_be_derived_again(tmp_path, capsys):
+    folder = write_face(tmp_path / "face")
+    for _ in range(2):
+        code, _, err = run(capsys, "derive", "occlusion", folder)
+        assert code == 0, err
+        assert Subject(folder).record.maps["occlusion"].derived
+
+
+def test_a_captured_map_is_not_derived_over(tmp_path, capsys):
+    folder = write_face(tmp_path / "face")
+    before = Subject(folder).open("texture").whole()
+    assert "not as derived" in refused(capsys, "derive", "texture", folder)
+    assert (Subject(folder).open("texture").whole() == before).all()
+
+
+def test_a_panorama_that_is_none_is_refused(tmp_path, capsys):
+    folder = write_face(tmp_path / "face", leave_out=("texture",))
+    write_image(tmp_path / "sky.png", pixels(8, 16, 3, "uint8"))
+    assert "sky.png" in refused(
+        capsys, "derive", "texture", folder, "--light", tmp_path / "sky.png"
+    )
+    assert "texture" not in Subject(folder)

@@ -64,3 +64,18 @@ def square():
 @pytest.fixture(scope="session")
 def sphere():
     return make_sphere()
+
+
+def as_mesh(maps, scale=1.0):
+    """A subject's own shape as a mesh, in ``scale`` units to the millimetre."""
+    _, height, width = maps["shape"].shape
+    row, column = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    uvs = np.stack(((column + 0.5) / width, 1 - (row + 0.5) / height), axis=-1).reshape(-1, 2)
+    number = row * width + column
+    a, b = number[:-1, :-1].ravel(), number[:-1, 1:].ravel()
+    c, d = number[1:, 1:].ravel(), number[1:, :-1].ravel()
+    positions = maps["shape"].movedim(0, 2).reshape(-1, 3).double().numpy() * scale
+    normals = maps["shape_normals"].movedim(0, 2).reshape(-1, 3).double().numpy()
+    triangles = np.concatenate((np.stack((a, d, c), 1), np.stack((a, c, b), 1)))
+    valid = maps["mask"].flatten().numpy() > 0
+    return Mesh(positions, triangles[valid[triangles].all(1)], uvs, normals)

@@ -32,3 +32,19 @@ def test_what_is_there_is_not_written_over(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="new or empty folder"):
         write_subject(3, tmp_path, 32, 48)
+
+
+def test_flaws_are_on_the_maps_and_the_mask_says_what_is_noise(tmp_path):
+    write_subject(3, tmp_path / "clean", 64, 96)
+    write_subject(3, tmp_path / "flawed", 64, 96, flaws=["leaning_normals", "noise_fill"])
+    clean, flawed = (Subject(tmp_path / name) for name in ("clean", "flawed"))
+    kind = "specular_normals"
+    assert (clean.open(kind).whole() - flawed.open(kind).whole()).abs().mean() > 0.05
+    assert flawed.open("mask").whole().sum() < clean.open("mask").whole().sum()
+    assert (clean.open("shape").whole() - flawed.open("shape").whole()).abs().max() < 1e-3
+
+
+def test_an_unknown_flaw_is_refused_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="scratches"):
+        write_subject(3, tmp_path / "face", 64, 96, flaws=["scratches"])
+    assert not list(tmp_path.iterdir())

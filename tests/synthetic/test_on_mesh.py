@@ -2,36 +2,21 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 
 from realface.errors import InputError
-from realface.geometry.mesh import Mesh, load_mesh
+from realface.geometry.mesh import load_mesh
 from realface.geometry.profile import face_landmarks
 from realface.maps.subject import Subject
-from realface.synthetic import ProceduralSubject
+from realface.synthetic import ProceduralSubject, folder
 from realface.synthetic import on_mesh as room
 from realface.synthetic.chart import relief_slopes
 from realface.synthetic.on_mesh import read_landmarks, subject_on_mesh, write_subject_on_mesh
+from tests.geometry.conftest import as_mesh
 
 SEED, HEIGHT, WIDTH = 3, 160, 240
 CENTRE = (slice(24, 140), slice(72, 168))  # brows to chin
-
-
-def as_mesh(maps, scale=1.0):
-    """A subject's own shape as a mesh, in ``scale`` units to the millimetre."""
-    _, height, width = maps["shape"].shape
-    row, column = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    uvs = np.stack(((column + 0.5) / width, 1 - (row + 0.5) / height), axis=-1).reshape(-1, 2)
-    number = row * width + column
-    a, b = number[:-1, :-1].ravel(), number[:-1, 1:].ravel()
-    c, d = number[1:, 1:].ravel(), number[1:, :-1].ravel()
-    positions = maps["shape"].movedim(0, 2).reshape(-1, 3).double().numpy() * scale
-    normals = maps["shape_normals"].movedim(0, 2).reshape(-1, 3).double().numpy()
-    triangles = np.concatenate((np.stack((a, d, c), 1), np.stack((a, c, b), 1)))
-    valid = maps["mask"].flatten().numpy() > 0
-    return Mesh(positions, triangles[valid[triangles].all(1)], uvs, normals)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +35,7 @@ def degrees(a, b):
 
 def test_the_maps_are_those_of_a_subject(made):
     kinds = {"diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals"}
-    assert set(made) == kinds | {"shape", "shape_normals", "mask"}
+    assert set(made) == kinds | {"shape", "shape_normals", "mask", "occlusion"}
     for name, values in made.items():
         assert values.dtype == torch.float32
         assert values.isfinite().all(), name
@@ -145,7 +130,7 @@ def test_an_interrupted_subject_leaves_nothing(own, made, tmp_path, monkeypatch)
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "save_map", interrupt)
+    monkeypatch.setattr(folder, "save_map", interrupt)
     monkeypatch.setattr(room, "subject_on_mesh", lambda *_, **__: made)
     with pytest.raises(KeyboardInterrupt):
         write_subject_on_mesh(

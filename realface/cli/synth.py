@@ -1,0 +1,168 @@
+"""`realface synth`: procedural subjects, as folders or as shards."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from realface.cli.console import progress, say
+from realface.cli.flags import add_mesh_part, add_size, subject_parser
+from realface.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_OF_PATCHES = ("patch", "workers")
+_OF_MESHES = ("part", "tile", "flip_v", "millimetres_per_unit", "landmarks", "source", "licence")
+
+
+def synth(arguments: Sequence[str]) -> None:
+    """Make procedural subjects."""
+    given = _parser().parse_args(arguments)
+    _check(given)
+    if given.patches is None:
+        _synth_folders(given)
+    else:
+        _synth_patches(given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = subject_parser(
+        "synth", "Make procedural subjects: folders of maps, or shards of patches."
+    )
+    parser.add_argument("out", type=Path, help="folder for the subject folders or the shards")
+    parser.add_argument(
+        "--subjects", type=int, help="how many (8; with --patches, one for each patch)"
+    )
+    add_size(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the first subject (%(default)s)")
+    parser.add_argument("--lit", action="store_true", help="also light each one: a texture")
+    parser.add_argument(
+        "--flaws",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of captures, put on the maps: leaning_normals background noise_fill "
+        "blur misregistration quantisation",
+    )
+    patches = parser.add_argument_group("shards instead of folders")
+    patches.add_argument("--patches", type=int, help="make so many patches, as shards")
+    patches.add_argument("--patch", type=int, help="side of a patch in px (512)")
+    patches.add_argument("--workers", type=int, help="processes that make shards (one per core)")
+    mesh = parser.add_argument_group("on a head of your own instead of procedural ones")
+    mesh.add_argument(
+        "--mesh", type=Path, help="OBJ, PLY, GLB or glTF with UVs, upright, facing +z"
+    )
+    add_mesh_part(mesh)
+    mesh.add_argument("--millimetres-per-unit", type=float, help="of the mesh (estimated)")
+    mesh.add_argument("--landmarks", type=Path, help="JSON, name to [x, y, z] (found by geometry)")
+    mesh.add_argument("--source", help="where the mesh comes from, for subject.json")
+    mesh.add_argument("--licence", help="on what terms, for subject.json")
+    return parser
+
+
+def _check(given: argparse.Namespace) -> None:
+    if given.subjects is not None and given.subjects < 1:
+        raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
+    if given.seed < 0:
+        raise InputError(f"--seed {given.seed}", "0 or more", "correct the flag")
+    for needed, names in (("patches", _OF_PATCHES), ("mesh", _OF_MESHES)):
+        if getattr(given, needed) is not None:
+            continue
+        for name in names:
+            if getattr(given, name):
+                flag = name.replace("_", "-")
+                raise InputError(
+                    f"--{flag} without --{needed}", "both or neither", "add or drop one"
+                )
+    if given.patches is not None:
+        for name in ("mesh", "lit"):
+            if getattr(given, name):
+                raise InputError(
+                    f"--{name} with --patches",
+                    "patches of procedural heads, which training lights",
+                    f"leave --{name} out",
+                )
+
+
+def _synth_patches(given: argparse.Namespace) -> None:
+    from realface.data.pack_procedural import pack_procedural
+
+    with progress("patches") as update:
+        update(0, given.patches)
+        packed = pack_procedural(
+            given.out,
+            given.patches,
+            height=given.height,
+            width=given.width,
+            subjects=given.subjects,
+            first=given.seed,
+            patch=512 if given.patch is None else given.patch,
+            flaws=given.flaws,
+            workers=(os.cpu_count() or 1) if given.workers is None else given.workers,
+            progress=update,
+        )
+    say(f"{packed.train} training and {packed.val} validation samples in {packed.folder}")
+
+
+def _synth_folders(given: argparse.Namespace) -> None:
+    from realface.maps.subject import Subject
+    from realface.shading.relight import light_subject
+    from realface.synthetic.folder import write_subject
+    from realface.synthetic.on_mesh import write_subject_on_mesh
+
+    subjects = 8 if given.subjects is None else given.subjects
+    size = given.height, given.width
+    on_mesh = _mesh_arguments(given)
+    with progress("subjects") as update:
+        for number in range(subjects):
+            update(number, subjects)
+            seed = given.seed + number
+            folder = given.out / f"synthetic-{seed:06d}"
+            if not _is_there(folder, size):
+                if on_mesh is None:
+                    write_subject(seed, folder, *size, given.flaws)
+                else:
+                    mesh, about = on_mesh
+                    write_subject_on_mesh(seed, mesh, folder, *size, flaws=given.flaws, **about)
+            if given.lit and "texture" not in Subject(folder):
+                light_subject(folder, seed)
+        update(subjects, subjects)
+    say(f"{subjects} subjects in {given.out}")
+
+
+def _mesh_arguments(given: argparse.Namespace) -> tuple[Any, dict[str, Any]] | None:
+    """The mesh, read once, and what `write_subject_on_mesh` is told about it."""
+    if given.mesh is None:
+        return None
+    from realface.geometry.mesh import load_mesh
+    from realface.synthetic.on_mesh import read_landmarks
+
+    mesh = load_mesh(
+        given.mesh, tile=tuple(given.tile or (0, 0)), parts=given.part, flip_v=given.flip_v
+    )
+    return mesh, {
+        "millimetres_per_unit": given.millimetres_per_unit,
+        "landmarks": read_landmarks(given.landmarks) if given.landmarks else None,
+        "source": given.source or given.mesh.name,
+        "licence": given.licence,
+    }
+
+
+def _is_there(folder: Path, size: tuple[int, int]) -> bool:
+    """Whether an earlier run has made this subject, whole and at this size."""
+    from realface.maps.record import FILE_NAME
+    from realface.maps.subject import Subject
+
+    if not (folder / FILE_NAME).exists():
+        return False
+    found = Subject(folder).size()
+    if found != size:
+        raise InputError(
+            f"{folder} of {found[0]}x{found[1]} (height x width)",
+            f"{size[0]}x{size[1]}, or a new folder",
+            "name another folder, or remove this one",
+        )
+    log.info("%s is there already", folder)
+    return True
