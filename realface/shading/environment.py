@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from realface.shading import latlong
 from realface.shading.lights import Lights, Reflections
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
+
+_HOT = 2.0  # times the mean luminance: what is brighter by more becomes lamps
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,26 @@ class Environment:
             empty, empty[..., :3], empty[..., 0], self.harmonics(), self.reflections(exponents)
         )
 
+    def surroundings(self, lamps: int, exponents: Sequence[float]) -> Lights:
+        """What is bright as lamps, the rest as harmonics and reflections, of a batch of one.
+
+        Neither nine harmonics nor prefiltered maps know shadows, and small lamps ring in the one
+        and blur in the other. So luminance above twice its mean is cut off, colours kept, and goes
+        to directional lamps as by `lights`; what remains is smooth. Each texel is shared out, none
+        is lost or counted twice.
+
+        Args:
+            lamps: How many; 16 to 32 serve. Black where nothing is that bright.
+            exponents: As of `reflections`.
+        """
+        luminance = _luminance(self.radiance)
+        weights = latlong.solid_angles(*luminance.shape, luminance)
+        level = _HOT * (luminance * weights).mean() / weights.mean()
+        kept = self.radiance * (level / luminance.clamp(min=1e-30)).clamp(max=1)
+        bright = Environment(self.radiance - kept).lights(lamps)
+        rest = Environment(kept)
+        return replace(bright, harmonics=rest.harmonics(), reflections=rest.reflections(exponents))
+
     def lights(self, count: int) -> Lights:
         """The environment as directional lights of about equal energy, of a batch of one.
 
@@ -78,7 +100,7 @@ class Environment:
         height, width = self.radiance.shape[1:]
         energy = self.radiance * latlong.solid_angles(height, width, self.radiance)
         towards = latlong.directions(height, width, self.radiance)
-        luminance = torch.einsum("chw,c->hw", energy, energy.new_tensor(_LUMINANCE))
+        luminance = _luminance(energy)
         regions = _median_cut(luminance, count)
         colours, means = [], []
         for rows, columns in regions:
@@ -143,6 +165,10 @@ def reflected_radiance(reflections: Reflections, towards: Tensor, exponent: Tens
     for low, high in itertools.pairwise(logs):
         level = level + ((exponent - low) / (high - low)).clamp(0, 1)
     return latlong.sample(reflections.radiance, towards, level)
+
+
+def _luminance(radiance: Tensor) -> Tensor:
+    return torch.einsum("chw,c->hw", radiance, radiance.new_tensor(_LUMINANCE))
 
 
 def _reduced(radiance: Tensor, height: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Shadows on a patch, which cannot see what throws them: by its openness, and by strangers.
 
-What the whole face throws on itself is :mod:`realface.shading.visibility`'s; a 512-texel patch shows
+What the whole face throws on itself is for `realface.shading.visibility`; a 512-texel patch shows
 two or three centimetres of skin, so the nose that shades it lies outside.
 """
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realface.shading import harmonics
+from realface.shading.exposure import scaled, white_card
 from realface.shading.lights import Lights, point_lights
 
 # Around the head, relative to the median of its surface; a studio's key, fill and rim-from-top.
@@ -104,28 +105,12 @@ def varied_lights(
     radii = 0.005 * torch.exp(math.log(60.0) * uniform(_LAMPS))  # rad; the sun's is 0.0047
 
     share = 0.25 + 0.75 * uniform(1)  # of the environment, against the lamps
-    gain = _exposure(share[..., None] * sh, colours, lamps, uniform(1), normal(1))
-    return Lights(
-        positions, colours * gain[:, None], radii, share[..., None] * sh * gain[:, None], None
-    )
-
-
-def _exposure(
-    sh: Tensor, colours: Tensor, lamps: Tensor, adaptation: Tensor, stops: Tensor
-) -> Tensor:
-    """Gain of each channel ``(B, 3)``: exposure for a white card, and partial white balance.
-
-    The card faces the camera, and somewhat to each side and up: what a meter averages over a face.
-    """
-    normals = sh.new_tensor(((0, 0, 1), (0.7, 0, 0.7), (-0.7, 0, 0.7), (0, 0.6, 0.8), (0, -0.6, 0.8)))
-    normals = F.normalize(normals, dim=1).T[None, :, None].expand(len(sh), -1, -1, -1)
-    card = harmonics.irradiance(sh, normals).clamp(min=0).mean(dim=(2, 3))
-    cosine = torch.einsum("blc,bckn->bln", lamps, normals).clamp(min=0).mean(2)
-    card = card + (cosine[..., None] * colours).sum(1) + 1e-3
+    lights = Lights(positions, colours, radii, share[..., None] * sh)
+    card = white_card(lights) + 1e-3
     grey = card.mean(dim=1, keepdim=True)
-    balanced = (grey / card) ** (0.4 + 0.6 * adaptation)
-    level = torch.exp2(0.55 * stops.clamp(-2, 2) - 0.15)
-    return balanced * level / grey
+    balance = (grey / card) ** (0.4 + 0.6 * uniform(1))
+    level = torch.exp2(0.55 * normal(1).clamp(-2, 2) - 0.15)
+    return scaled(lights, balance * level / grey)
 
 
 def lobe_harmonics(directions: Tensor, concentration: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from realface.maps.io import MapFile
 from realface.maps.kinds import REFLECTANCE
 from realface.maps.subject import Subject, save_map
 from realface.shading.environment import read_environment
+from realface.shading.exposure import exposed
 from realface.shading.lights import Lights
 from realface.shading.occlusion import reduce_in_mask
 from realface.shading.random_lights import varied_lights
@@ -42,7 +43,8 @@ def light_subject(folder: Path, seed: int = 0, environment: Path | None = None) 
     Args:
         folder: Subject with the four reflectance maps and ``shape``.
         seed: Of random lights.
-        environment: Panorama to light it by instead, ``.hdr`` or ``.exr``.
+        environment: Panorama to light it by instead, ``.hdr`` or ``.exr``; exposed so that white
+            would be white.
 
     Raises:
         InputError: If a map is missing, or the panorama cannot be used.
@@ -50,7 +52,7 @@ def light_subject(folder: Path, seed: int = 0, environment: Path | None = None) 
     if environment is None:
         lights = varied_lights(1, generator=torch.Generator().manual_seed(seed))
     else:
-        lights = read_environment(environment).lights(_ENVIRONMENT_LIGHTS)
+        lights = exposed(read_environment(environment).lights(_ENVIRONMENT_LIGHTS))
     texture = shade_subject(Subject(folder), lights)
     save_map(folder, "texture", texture, derived=True)
 

@@ -27,7 +27,7 @@ _OCCLUSION_CELL = 1.75  # likewise; coarser is faster, and no single shadow's ed
 _SPACING = 1.5  # splats at least so many to a cell's side: no holes, even where texels turn
 _FINEST = 16  # splats along an edge; quads that need more bridge seams and are left open
 
-_OFFSET = 1.75  # of a receiver along its normal, in cells, at grazing light
+_OFFSET = 1.5  # of a receiver along its normal, in cells, at grazing light
 _BIAS = 1.6  # towards the light, in cells
 
 _HORIZON = 0.05  # cosine over which light dies where the surface turns away
@@ -244,11 +244,10 @@ def _without_specks(seen: Tensor, valid: Tensor) -> Tensor:
     """
     height, width = seen.shape
     around = F.pad(torch.where(valid, seen, math.nan), (1, 1, 1, 1), value=math.nan)
-    rows, columns = range(3), range(3)
-    window = [
-        around[row : row + height, column : column + width] for row in rows for column in columns
-    ]
-    return torch.where(valid, torch.stack(window, -1).nanmedian(-1).values, seen)
+    places = itertools.product(range(3), range(3))
+    window = torch.stack([around[y : y + height, x : x + width] for y, x in places], -1)
+    window = torch.where(window.isnan(), seen[..., None], window)
+    return torch.where(valid, window.median(-1).values, seen)
 
 
 def _unshadowed(
@@ -283,10 +282,9 @@ def _unshadowed(
     shadow.scatter_reduce_(0, row.long() * side + column.long(), height, "amax")
 
     cosine = (_to_light(points, axis, distance) * normals).sum(0)
-    sine = (1 - cosine.square()).clamp(min=0).sqrt()
     # A perspective cell is wider on the surface the further the light.
     wide = cell if distance is None else cell * (1 - axis @ points / distance)
-    column, row, height = project(points + _OFFSET * wide * sine.square() * normals)
+    column, row, height = project(points + _OFFSET * wide * (1 - cosine.square()) * normals)
     height = height + _BIAS * wide
     left, below = (column - 0.5).floor(), (row - 0.5).floor()
     along, upward = column - 0.5 - left, row - 0.5 - below

@@ -229,15 +229,22 @@ def smile_line(u: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     return (u - middle) * 0.94, reach
 
 
+def ear_coordinates(
+    x: Tensor, y: Tensor, side: float, traits: Traits
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Place outward and up from an ear's middle, in its half sizes, and 1 on its outline."""
+    u = (x * side - 128) / (13.5 * traits.ear_size)
+    v = (y - 14 - 0.15 * (x * side - 128)) / (31.0 * traits.ear_size)
+    lean = u + 0.25 * v
+    return u, v, torch.sqrt((lean / (0.82 + 0.3 * v.clamp(-1, 0.6))) ** 2 + v**2 + 1e-4)
+
+
 @fused
 def ear_height(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor]:
     """Height of the ears, flattened as UV maps flatten them [mm], and their weight."""
     height, weight = torch.zeros_like(x), torch.zeros_like(x)
     for side in SIDES:
-        u = (x * side - 128) / (13.5 * traits.ear_size)
-        v = (y - 14 - 0.15 * (x * side - 128)) / (31.0 * traits.ear_size)
-        lean = u + 0.25 * v
-        radius = torch.sqrt((lean / (0.82 + 0.3 * v.clamp(-1, 0.6))) ** 2 + v**2 + 1e-4)
+        u, v, radius = ear_coordinates(x, y, side, traits)
         inside = step(1.0 - radius, 0.035)
         helix = groove(radius - 0.9, 0.085) * (0.35 + 0.65 * step(u + 0.5 + 0.5 * v, 0.15))
         antihelix = groove(radius - 0.56, 0.12) * step(u + 0.05 - 0.2 * v, 0.12)

@@ -9,7 +9,8 @@ from realface.synthetic import features
 from realface.synthetic.creases import creases
 from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import CHART_TOP, Grid
-from realface.synthetic.noise import fractal, octave
+from realface.synthetic.noise import absent, fractal, octave, spots
+from realface.synthetic.paint import paint
 from realface.synthetic.shaping import Knots, bump, groove, step, through
 from realface.synthetic.traits import Traits
 
@@ -32,8 +33,13 @@ def regions(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tenso
     fields |= _around_eyes(x, y, traits)
     fields |= _hair(grid, x, y, traits)
     fields |= _surface(x, y, lips, fields["lid"], traits)
-    fields["haemoglobin"] = _haemoglobin(grid, x, y, fields, traits)
+    fields["veins"] = _veins(grid, x, y, fields["lid"], traits)
+    fields["blood"] = _blood(grid, x, y, fields, traits)
     fields["melanin"] = _melanin(grid, x, y, fields, traits)
+    fields["oxygen"] = _oxygen(fields, traits)
+    fields |= paint(grid, x, y, fields, traits)
+    for name in ("veins", "hollow", "lid"):
+        del fields[name]  # have done their work
     return fields
 
 
@@ -69,11 +75,12 @@ def _hair(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tensor]
         rise = 13.0 * (1 - (1 - p.clamp(0, 1)) ** 2.4)
         own = step(x * side, 1.0)
         flow = flow + own * (lift - rise)
+    gaps = torch.sigmoid(3.0 * octave(grid, 13, seed + 2) + 1.5 * octave(grid, 5, seed + 3) - 0.4)
     return {
         "brow": brow * traits.brow_density,
         "flow": flow,
-        "beard": _beard(x, y + ragged, traits),
-        "scalp": _scalp(x, y + 1.2 * ragged, traits),
+        "beard": _beard(x, y + ragged, traits) * (1 - traits.beard_gaps * gaps),
+        "scalp": _scalp(x + 0.6 * ragged, y + 1.2 * ragged, traits),
     }
 
 
@@ -82,44 +89,52 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Density of facial hair in [0, 1]."""
     across = x.abs()
     upper = -6 - 44 * torch.exp(-(((across - 44) / 27) ** 2)) + 26 * step(across - 92, 7)
-    jaw = step(upper - y, 3.0) * step(across - 25, 3.5)
+    jaw = step(upper + traits.beard_edge - y, 3.0) * step(across - 25, 3.5)
     below = step(traits.mouth_height - 14 - y, 2.5) * step(40 - across, 5)
     soul = 0.8 * bump(x, y, (0, traits.mouth_height - 12), (5, 4.5))
-    moustache = step(-19.5 - y, 1.6) * step(y - traits.mouth_height, 2) * step(27 - across, 3.0)
-    moustache = moustache * (1 - 0.45 * groove(x, 2.5)) * traits.moustache
-    corner = bump(across, y, (27, traits.mouth_height - 8), (4.5, 11)) * traits.moustache
+    corner = bump(across, y, (27, traits.mouth_height - 8), (4.5, 11))
+    lip = step(-19.5 - y, 1.6) * step(y - traits.mouth_height, 2) * step(27 - across, 3.0)
+    lip = lip * (1 - 0.45 * groove(x, 2.5))
+    chin = torch.maximum(torch.maximum(below * step(34 - across, 3), soul), corner)
+    sides = torch.maximum(jaw, below * step(across - 26, 4))
+    total = torch.maximum(traits.beard * sides, traits.goatee * chin)
+    total = torch.maximum(total, traits.moustache * torch.maximum(lip, 0.7 * corner))
     neck = step(y + 112 - 0.2 * across, 5)
-    total = torch.maximum(
-        torch.maximum(jaw, below), torch.maximum(soul, torch.maximum(moustache, corner))
-    )
     clear = (1 - features.lips(x, y, traits)) ** 2
     total = total * neck * clear * step(118 - across, 4) * step(-13 - y + 0.8 * across, 2)
-    return ((total - 0.08) / 0.92).clamp(min=0)
+    return ((total - 0.04) / 0.96).clamp(min=0)
 
 
 @fused
 def _scalp(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
-    """Density of the hair of the head in [0, 1]: beyond the hairline, down before the ears."""
+    """Density of the hair of the head in [0, 1]: beyond the hairline, around the ears, hanging."""
     across = x.abs()
-    top, back = traits.hairline, 7.0 * (0.3 + traits.age * traits.masculinity)
+    top, back = traits.hairline, traits.recession
+    low = (top - 80).clamp(max=0)  # a fringe hangs to the temples
     knots: Knots = [
         (0.0, top),
-        (26.0, top + 1 + 0.3 * back),
+        (26.0, top + 1 + 0.5 * back),
         (48.0, top + back - 2),
-        (62.0, top - 6),
-    ]
-    knots += [
-        (76.0, top - 20),
-        (86.0, 62.0),
-        (96.0, 52.0),
+        (62.0, top - 6 + 0.6 * back - 0.3 * low),
+        (76.0, 68.0 + 0.5 * low),
+        (86.0, 60.0 + 0.3 * low),
+        (96.0, 50.0),
         (103.0, 26.0),
-        (108.0, 4.0),
-        (114.0, 0.0),
+        (107.0, 4.0 - traits.sideburns),
+        (111.0, 2.0 - traits.sideburns),
+        (114.0, 34.0),
+        (120.0, 44.0),
+        (132.0, 44.0),
+        (141.0, 10.0),
+        (148.0, -26.0),
     ]
-    front = step(y - through(across, knots, 2.0), 3.0)
-    front = front * (1 - step(across - 111, 1.6) * step(50 - y, 2.0))
-    behind = step(across - 144, 2.0) * step(y + 25, 6)
-    return torch.maximum(front, behind) * traits.scalp
+    edge = through(across, knots, 1.5) - traits.widows_peak * groove(x, 9.0)
+    hair = step(y - edge, 2.0)
+    for side in features.SIDES:
+        u, _, radius = features.ear_coordinates(x, y, side, traits)
+        hair = hair * (1 - step(1.1 - radius, 0.025) * step(u + 3, 0.3))
+    fall = across - traits.curtain - 0.08 * (y - 40).abs()
+    return torch.maximum(hair, step(fall, 2.0)) * traits.scalp
 
 
 @fused
@@ -133,38 +148,95 @@ def _surface(x: Tensor, y: Tensor, lips: Tensor, lid: Tensor, traits: Traits) ->
     pores = (0.30 + 0.75 * nose + 0.7 * cheeks + 0.3 * forehead + 0.35 * chin) * calm
     lines = 0.25 + 0.9 * forehead + 0.9 * lid + 0.25 * bump(x, y, (0, -88), (80, 10))
     eyes = bump(x.abs(), y, (54, 26), (14, 14))
-    shine = 0.30 * forehead + 0.42 * bump(x, y, (0, 2), (13, 20)) + 0.18 * chin + 0.12 * cheeks
-    shine = shine * (0.5 + traits.oiliness) + 0.35 * lips - 0.15 * lid - 0.12 * eyes
+    under = bump(x.abs(), y, (30, 17), (15, 7))
+    shine = 0.26 * forehead + 0.34 * bump(x, y, (0, 2), (12, 18)) + 0.12 * chin + 0.06 * cheeks
+    shine = shine * (0.5 + traits.oiliness) + 0.34 * lips - 0.14 * lid - 0.20 * under
+    shine = shine - 0.10 * eyes - 0.18 * bump(x.abs(), y, (74, -14), (22, 34))
     return {"pores": pores, "lines": lines, "fan": eyes, "shine": shine}
 
 
-def _haemoglobin(
+def _veins(grid: Grid, x: Tensor, y: Tensor, lid: Tensor, traits: Traits) -> Tensor:
+    """Weight of the veins that shine through thin skin, at temples, lids and below the eyes."""
+    if absent(traits.veins):
+        return torch.zeros_like(x)
+    seed = traits.seed * 419 + 13
+    ridge = torch.exp(-((octave(grid, 15, seed) / 0.16) ** 2))
+    here = torch.sigmoid(3 * octave(grid, 19, seed + 1))
+    place = bump(x.abs(), y, (74, 46), (13, 15)) + 0.7 * lid + 0.5 * bump(x.abs(), y, (32, 14), (12, 5))
+    return traits.veins * ridge * here * place.clamp(max=1)
+
+
+def _blood(
     grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits
 ) -> Tensor:
     """Blood relative to the subject's mean: cheeks, nose, chin, ears and lids carry more."""
     seed = traits.seed * 401 + 3
     cheeks = bump(x.abs(), y, (41, -2), (17, 15)) + 0.5 * bump(x.abs(), y, (56, 6), (15, 10))
     nose = features.wings(x, y, traits) + 0.9 * bump(x.abs(), y, (14, -8), (5, 6))
-    flush = 0.6 * cheeks + 0.5 * nose + 0.35 * bump(x, y, (0, -67), (16, 9))
-    flush = flush + 0.8 * fields["ear"] + 0.55 * fields["lid"] + 0.25 * bump(x, y, (0, 49), (14, 8))
-    pale = 0.3 * bump(x, y, (0, 76), (60, 16)) + 0.25 * bump(x, y, (0, -30), (32, 9))
+    flush = 0.5 * cheeks + 0.9 * nose + 0.5 * bump(x, y, (0, -67), (16, 9))
+    flush = flush + 1.3 * fields["ear"] + 0.7 * fields["lid"] + 0.3 * bump(x, y, (0, 49), (14, 8))
+    pale = 0.3 * bump(x, y, (0, -30), (32, 9))
     mottle = fractal(grid, 26, 2.2, 0.75, seed)
+    blotches = octave(grid, 11, seed + 70) * (0.4 + cheeks + nose)
     patches = 1 + 0.35 * octave(grid, 34, seed + 50)
-    share = 1 + traits.flush * flush * patches - pale + 0.16 * traits.mottling * mottle
-    return share.clamp(min=0.2)
+    share = 1 + traits.flush * flush * patches - pale
+    share = share + traits.mottling * (0.15 * mottle + 0.10 * blotches)
+    share = share + 0.6 * traits.under_eye * fields["hollow"] + 1.2 * fields["veins"]
+    return _birthmark(grid, x, y, share, traits).clamp(min=0.2)
+
+
+def _birthmark(grid: Grid, x: Tensor, y: Tensor, blood: Tensor, traits: Traits) -> Tensor:
+    """Adds a port-wine stain: much blood within a ragged outline, on one side."""
+    if absent(traits.birthmark):
+        return blood
+    seed = traits.seed * 421 + 5
+    side = torch.where(traits.seed % 2 == 0, 1.0, -1.0)
+    outline = 0.9 * bump(x * side, y, (48, 10 + 25 * traits.wrinkle_shift / 3), (26, 28))
+    outline = outline + 0.22 * octave(grid, 30, seed) + 0.1 * fractal(grid, 9, 2, 0.7, seed + 1)
+    return blood * (1 + 3.5 * traits.birthmark * step(outline - 0.5, 0.04))
+
+
+def _oxygen(fields: dict[str, Tensor], traits: Traits) -> Tensor:
+    """Share of the blood's oxygen beside the subject's mean: blue in veins, under eyes, on lips."""
+    missing = 0.35 * fields["veins"] + 0.22 * traits.under_eye * fields["hollow"]
+    return traits.oxygenation - missing - 0.05 * fields["lips"]
 
 
 def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits) -> Tensor:
     """Melanin relative to the subject's mean: more under the eyes and around the mouth."""
     seed = traits.seed * 409 + 7
-    tan = 0.10 * bump(x, y, (0, 72), (70, 18)) + 0.06 * bump(x, y, (0, 4), (14, 20))
-    pale = 0.08 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.25 * fields["ear"] * 0.3
-    around = 0.14 * bump(x, y, (0, traits.mouth_height), (32, 17))
-    mottle = fractal(grid, 34, 3.0, 0.72, seed)
-    share = 1 + tan - pale + around * (0.3 + traits.melanin / 2)
-    share = (
-        share
-        + traits.under_eye * 0.32 * fields["hollow"]
-        + (0.12 + 0.2 * traits.under_eye) * fields["lid"]
-    )
-    return (share + 0.055 / (1 + 0.5 * traits.melanin) * traits.mottling * mottle).clamp(min=0.3)
+    # The darker the skin, the more of its colour is melanin: equal contrast takes less of it.
+    mild = 1 / (1 + traits.melanin / 0.035)
+    tan = 0.42 * bump(x, y, (0, 74), (80, 20)) + 0.2 * bump(x, y, (0, 4), (14, 20))
+    pale = 0.15 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.2 * fields["ear"]
+    around = 0.45 * bump(x, y, (0, traits.mouth_height), (32, 17))
+    eyes = traits.under_eye * 1.1 * fields["hollow"]
+    eyes = eyes + (0.3 + 0.5 * traits.under_eye) * fields["lid"]
+    sides = 0.25 * step(x.abs() - 62, 12)
+    mottle = traits.mottling * 0.17 * fractal(grid, 34, 3.0, 0.72, seed)
+    share = 1 + mild * (tan - pale + around * (1 - 0.5 * mild) + eyes + sides + mottle)
+    return _marked(grid, x, y, share, traits).clamp(min=0.05)
+
+
+def _marked(grid: Grid, x: Tensor, y: Tensor, share: Tensor, traits: Traits) -> Tensor:
+    """Melanin with age spots, melasma, vitiligo and the edges of a tan."""
+    seed = traits.seed * 431 + 19
+    if not absent(traits.age_spots):
+        squared, own = spots(y / 19, x / 19, 0.5 * traits.age_spots, seed)
+        size = 0.05 + 0.09 * own + 0.025 * octave(grid, 3.5, seed + 1)
+        share = share + 0.7 * (0.3 + own) * torch.sigmoid((size - squared.sqrt()) / 0.018)
+    if not absent(traits.melasma):
+        place = bump(x.abs(), y, (45, 6), (15, 11)) + 0.8 * bump(x, y, (0, 66), (32, 10))
+        place = place + 0.9 * bump(x, y, (0, -26), (18, 5)) + 0.3 * fractal(grid, 14, 2.5, 0.7, seed + 2)
+        share = share * (1 + 0.9 * traits.melasma * step(place - 0.55, 0.08))
+    if not absent(traits.vitiligo):
+        place = octave(grid, 40, seed + 5) + 0.35 * fractal(grid, 10, 2, 0.65, seed + 6)
+        place = place + 1.3 * bump(x.abs(), y, (30, 27), (18, 12))
+        place = place + 1.3 * bump(x, y, (0, traits.mouth_height), (26, 14))
+        share = share * (1 - 0.93 * step(place - 1.9 + 1.1 * traits.vitiligo, 0.06))
+    if absent(traits.tan_line):
+        return share
+    goggles = bump(x.abs(), y, (30, 29), (17, 12)) + bump(x, y, (0, 33), (40, 6))
+    brim = step(68 + 0.004 * x**2 - y, 2.0)
+    eyes = -traits.tan_line.clamp(max=0) * step(goggles - 0.5, 0.06)
+    return share * (1 + traits.tan_line.clamp(min=0) * brim) * (1 - eyes)

@@ -1,7 +1,11 @@
-"""What makes one subject differ from the next: about sixty numbers, drawn once from the seed."""
+"""What makes one subject differ from the next: about a hundred numbers, drawn once from the seed.
+
+Probabilities stand where they are drawn; what each trait does, where it is used.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +14,12 @@ from torch import Tensor
 
 GOLDEN = 0.6180339887498949
 """Fractional golden ratio: successive seeds fall evenly over whatever it steps through."""
+
+_TONES = (0.006, 0.0125, 0.020, 0.030, 0.046, 0.090, 0.19)
+"""Melanin at the bounds of the six classes of typology angle, very light to dark."""
+
+_NEXT = 0x9E3779B97F4A
+"""Sets the dice of a subject's groups of traits far apart."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +63,71 @@ class Traits:
     lower_lip: Tensor
     mouth_curve: Tensor
     ear_size: Tensor
+    oiliness: Tensor
+    pores: Tensor
+    roughness: Tensor
+    wrinkle_shift: Tensor
+    brow_height: Tensor
+    brow_arch: Tensor
     melanin: Tensor
-    haemoglobin: Tensor
-    lip_colour: Tensor
+    """Share of the epidermis, as `chromophores` counts it; so are the five below."""
+    blood: Tensor
+    oxygenation: Tensor
+    epidermis: Tensor
+    pheomelanin: Tensor
+    carotene: Tensor
+    lip_blood: Tensor
+    lip_melanin: Tensor
     flush: Tensor
     freckles: Tensor
     moles: Tensor
     blemishes: Tensor
     mottling: Tensor
     under_eye: Tensor
-    sallow: Tensor
-    oiliness: Tensor
-    pores: Tensor
-    roughness: Tensor
-    brow_height: Tensor
-    brow_thickness: Tensor
-    brow_arch: Tensor
-    brow_density: Tensor
+    capillaries: Tensor
+    veins: Tensor
+    age_spots: Tensor
+    vitiligo: Tensor
+    birthmark: Tensor
+    melasma: Tensor
+    tan_line: Tensor
+    """Share of the melanin that a tan adds; below 0: around the eyes, above 0: below a hat."""
     hair_melanin: Tensor
     hair_red: Tensor
-    beard: Tensor
-    beard_length: Tensor
-    moustache: Tensor
+    hair_grey: Tensor
+    hair_curl: Tensor
     scalp: Tensor
     hairline: Tensor
-    wrinkle_shift: Tensor
+    """Height of the hair's edge at the midline [mm]."""
+    recession: Tensor
+    """How much higher it is beside the midline [mm]."""
+    widows_peak: Tensor
+    curtain: Tensor
+    """Distance from the midline beyond which hair hangs over the face [mm]."""
+    sideburns: Tensor
+    """How far below the tragus they end [mm]."""
+    brow_thickness: Tensor
+    brow_density: Tensor
+    brow_light: Tensor
+    """Reflectance of the brows over that of the head's hair."""
+    beard: Tensor
+    goatee: Tensor
+    moustache: Tensor
+    beard_length: Tensor
+    beard_fill: Tensor
+    beard_gaps: Tensor
+    beard_edge: Tensor
+    """How much higher on the cheek it begins [mm]."""
+    blush: Tensor
+    eye_shadow: Tensor
+    eyeliner: Tensor
+    lipstick: Tensor
+    make_up_hue: Tensor
+    make_up_depth: Tensor
+    dirt: Tensor
+    face_paint: Tensor
+    paint_hue: Tensor
+    paint_light: Tensor
 
 
 class _Dice:
@@ -109,15 +159,21 @@ def draw_traits(seeds: Sequence[int], device: torch.device) -> Traits:
 
 
 def _draw(seed: int) -> dict[str, float]:
-    """One subject's traits by name; over seeds, melanin steps evenly through the human range."""
-    dice = _Dice(seed)
+    """One subject's traits by name.
+
+    Each group has dice of its own: a trait more in one leaves the others as they are.
+    """
     tone = (0.31 + seed * GOLDEN) % 1.0
-    melanin = 0.02 + 2.3 * tone**1.25
+    shape = _shape(_Dice(seed), tone)
+    colour = _colour(_Dice(seed + _NEXT), tone, shape["age"])
+    hair = _hair(_Dice(seed + 2 * _NEXT), tone, shape["age"], shape["masculinity"])
+    return shape | colour | hair | _make_up(_Dice(seed + 3 * _NEXT), shape["masculinity"])
+
+
+def _shape(dice: _Dice, tone: float) -> dict[str, float]:
     masculinity = 0.5 + (0.5 if dice.chance(0.5) else -0.5) * dice.uniform(0, 1) ** 0.5
     age = dice.uniform(0, 1)
     fullness = dice.uniform(0, 1)
-    bearded = masculinity > 0.5
-    hair_melanin = min(1.0, dice.uniform(0.1, 1.1) + 0.8 * tone)
     return {
         "masculinity": masculinity,
         "age": age,
@@ -149,29 +205,132 @@ def _draw(seed: int) -> dict[str, float]:
         "lower_lip": dice.about(8.4 - 1.0 * masculinity + 1.8 * tone, 1.1),
         "mouth_curve": dice.about(1.0, 0.7),
         "ear_size": dice.about(1.0 + 0.06 * age, 0.06),
-        "melanin": melanin,
-        "haemoglobin": dice.about(0.28, 0.06),
-        "lip_colour": dice.uniform(0.1, 0.8) * (1.15 - 0.5 * masculinity),
-        "flush": dice.uniform(0.2, 1.0),
-        "freckles": max(0.0, dice.uniform(-0.8, 1.0)) * (1 - min(1.0, melanin)),
-        "moles": dice.uniform(0.1, 1.0),
-        "blemishes": max(0.0, dice.uniform(-0.4, 1.0)) * (1 - 0.5 * age),
-        "mottling": dice.uniform(0.4, 1.0) + 0.3 * age,
-        "under_eye": dice.uniform(0.2, 1.0),
-        "sallow": dice.about(0, 0.35),
         "oiliness": dice.uniform(0, 1),
         "pores": dice.uniform(0.5, 1.2) + 0.2 * masculinity,
         "roughness": dice.uniform(0.7, 1.1) + 0.3 * age,
+        "wrinkle_shift": dice.uniform(-3, 3),
         "brow_height": dice.about(1.5 - 2.5 * masculinity, 1.0),
-        "brow_thickness": dice.about(3.3 + 1.6 * masculinity, 0.6),
         "brow_arch": dice.about(2.6 - 1.2 * masculinity, 0.7),
-        "brow_density": dice.uniform(0.55, 1.0),
+    }
+
+
+def _colour(dice: _Dice, tone: float, age: float) -> dict[str, float]:
+    """Pigments and marks; over seeds, ``tone`` steps evenly through the human range."""
+    melanin = _melanin(tone)
+    fair = 1 / (1 + (melanin / 0.03) ** 2)
+    return {
+        "melanin": melanin,
+        "blood": 0.0125 * math.exp(dice.about(0, 0.22)),
+        "oxygenation": dice.about(0.72, 0.05),
+        "epidermis": dice.about(0.066, 0.006),
+        "pheomelanin": dice.uniform(0.1, 0.35) + 0.25 * fair * dice.uniform(0, 1),
+        "carotene": dice.uniform(0.05, 0.75) * (1 - 0.45 * fair),
+        "lip_blood": 0.022 * math.exp(dice.uniform(0, 1.5)),
+        "lip_melanin": dice.uniform(-0.4, 0.5),
+        "flush": dice.uniform(0.1, 1.0),
+        "freckles": max(0.0, dice.uniform(-0.8, 1.0)) * fair,
+        "moles": dice.uniform(0.05, 1.0) ** 1.5,
+        "blemishes": max(0.0, dice.uniform(-0.6, 1.0)) * (1 - 0.5 * age),
+        "mottling": dice.uniform(0.4, 1.0) + 0.3 * age,
+        "under_eye": dice.uniform(0.0, 1.0) + (dice.uniform(0.3, 1.3) if dice.chance(0.2) else 0),
+        "capillaries": dice.uniform(0.3, 1.0) * (0.3 + 0.7 * age) if dice.chance(0.4) else 0.0,
+        "veins": dice.uniform(0.1, 1.0) * fair,
+        "age_spots": max(0.0, age - dice.uniform(0.3, 1.0)) * 2,
+        "vitiligo": dice.uniform(0.3, 1.0) if dice.chance(0.015) else 0.0,
+        "birthmark": dice.uniform(0.3, 1.0) if dice.chance(0.015) else 0.0,
+        "melasma": dice.uniform(0.3, 1.0) if dice.chance(0.04) else 0.0,
+        "tan_line": dice.uniform(-0.4, 0.5) if dice.chance(0.08) else 0.0,
+    }
+
+
+def _melanin(tone: float) -> float:
+    """Share of the epidermis; each class of typology angle gets a sixth of ``tone``'s range."""
+    place = min(max(tone, 0.0), 1.0) * (len(_TONES) - 1)
+    low = min(int(place), len(_TONES) - 2)
+    first, second = _TONES[low], _TONES[low + 1]
+    return float(first * (second / first) ** (place - low))
+
+
+def _hair(dice: _Dice, tone: float, age: float, masculinity: float) -> dict[str, float]:
+    man = masculinity > 0.5
+    hair_melanin = min(1.0, dice.uniform(0.1, 1.15) + 0.9 * tone)
+    balding = man and dice.chance(0.15 + 0.35 * age)
+    fringe = not balding and dice.chance(0.16)
+    hairline = dice.about(89.0, 4.0)
+    if balding:
+        hairline = dice.uniform(94.0, 112.0)
+    elif fringe:
+        hairline = dice.uniform(52.0, 76.0)
+    kind = dice.uniform(0, 1)
+    hanging = not man or dice.chance(0.15)
+    traits = {
         "hair_melanin": hair_melanin,
         "hair_red": max(0.0, dice.uniform(-1.0, 1.0)) * (hair_melanin < 0.8),
-        "beard": dice.uniform(0.25, 1.0) if bearded else 0.0,
-        "beard_length": max(0.0, dice.uniform(-0.7, 1.0)) if bearded else 0.0,
-        "moustache": dice.uniform(0.4, 1.0),
-        "scalp": dice.uniform(0.5, 1.0) if dice.chance(0.85) else 0.12,
-        "hairline": dice.about(90.0 + 5 * masculinity * age, 3.0),
-        "wrinkle_shift": dice.uniform(-3, 3),
+        "hair_grey": min(1.0, max(0.0, 2.5 * (age - dice.uniform(0.35, 1.2)))),
+        "hair_curl": dice.uniform(0, 1) ** 2,
+        # 8 % bald or shaved clean, 12 % cropped to a shadow.
+        "scalp": 0.0 if kind < 0.08 else 0.13 if kind < 0.2 else dice.uniform(0.5, 1.0),
+        "hairline": hairline,
+        "recession": dice.uniform(8, 22) if balding else dice.uniform(0, 6),
+        "widows_peak": dice.uniform(2, 7) if not fringe and dice.chance(0.25) else 0.0,
+        "curtain": dice.uniform(70, 112) if hanging and kind > 0.2 and dice.chance(0.4) else 300.0,
+        "sideburns": dice.uniform(-12, 8) + (dice.uniform(5, 25) if man else 0),
+        "brow_thickness": (3.0 + 1.3 * masculinity) * math.exp(dice.about(0, 0.22)),
+        "brow_density": dice.uniform(0.25, 1.15),
+        "brow_light": math.exp(dice.about(-0.2, 0.35)),
+    }
+    return traits | _beard(dice, man)
+
+
+def _beard(dice: _Dice, man: bool) -> dict[str, float]:
+    """Of men 35 % are shaved, 20 % unshaven, 25 % bearded, 20 % with moustache or goatee."""
+    kind = dice.uniform(0, 1) if man else -1.0
+    beard = goatee = moustache = length = fill = 0.0
+    if 0 <= kind < 0.35:
+        beard = goatee = moustache = dice.uniform(0.0, 0.35)
+    elif 0.35 <= kind < 0.55:
+        beard = goatee = moustache = dice.uniform(0.4, 1.0)
+        length = dice.uniform(0.0, 0.3)
+    elif 0.55 <= kind < 0.8:
+        beard = goatee = dice.uniform(0.75, 1.0)
+        moustache = dice.uniform(0.2, 1.0)
+        length, fill = dice.uniform(0.4, 1.0), dice.uniform(0.2, 1.0)
+    elif kind >= 0.8:
+        beard = dice.uniform(0.0, 0.25)
+        moustache = dice.uniform(0.6, 1.0)
+        goatee = dice.uniform(0.6, 1.0) if dice.chance(0.6) else beard
+        length, fill = dice.uniform(0.2, 1.0), dice.uniform(0.1, 1.0)
+    return {
+        "beard": beard,
+        "goatee": goatee,
+        "moustache": moustache,
+        "beard_length": length,
+        "beard_fill": fill,
+        "beard_gaps": dice.uniform(0.3, 1.0) if dice.chance(0.3) else 0.0,
+        "beard_edge": dice.uniform(-10, 8),
+    }
+
+
+def _make_up(dice: _Dice, masculinity: float) -> dict[str, float]:
+    """45 % of women and 3 % of men wear some; of all, 4 % are dirty and 3 % painted.
+
+    Dirt and paint are there for networks: what is dark or coloured on a face need not be skin.
+    """
+    worn = dice.chance(0.03 if masculinity > 0.5 else 0.45)
+
+    def amount(chance: float, low: float, high: float) -> float:
+        drawn = dice.uniform(low, high)
+        return drawn if dice.chance(chance) and worn else 0.0
+
+    return {
+        "blush": amount(0.5, 0.1, 0.5),
+        "eye_shadow": amount(0.55, 0.15, 0.85),
+        "eyeliner": amount(0.5, 0.3, 1.0),
+        "lipstick": amount(0.7, 0.35, 0.95),
+        "make_up_hue": dice.uniform(0, 1),
+        "make_up_depth": dice.uniform(0, 1),
+        "dirt": dice.uniform(0.3, 0.9) if dice.chance(0.04) else 0.0,
+        "face_paint": dice.uniform(0.5, 0.95) if dice.chance(0.03) else 0.0,
+        "paint_hue": dice.uniform(0, 1),
+        "paint_light": dice.uniform(0.02, 0.6),
     }
