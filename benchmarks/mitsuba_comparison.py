@@ -167,16 +167,19 @@ def sky_case(tracer, ours, report):
     )  # fmt: skip
 
 
-def panorama_case(tracer, ours, report, path, count):
+def panorama_case(tracer, ours, report, path, count, hot):
     environment = normalised(read_environment(path))
     emitter = [scenes.sky(tracer.mi, environment.radiance.permute(1, 2, 0).numpy())]
     smooth = surround(environment)
-    many = environment.lights(count)
+    many, split = environment.lights(count), environment.surroundings(hot, LEVELS)
+    seen, split_seen = ours.seen(many), ours.seen(split)
+    split_name = f"{hot} lamps, rest smooth; both shadowed"
     made = {
         "harmonics": ours.diffuse(smooth),
         "harmonics + occlusion": ours.diffuse(smooth, occlusion=ours.occlusion),
         f"{count} lamps": ours.diffuse(many),
-        f"{count} lamps + visibility": ours.diffuse(many, visibility=ours.seen(many)),
+        f"{count} lamps + visibility": ours.diffuse(many, visibility=seen),
+        split_name: ours.diffuse(split, visibility=split_seen, occlusion=ours.occlusion),
     }
     samples = NOISY * tracer.samples
     direct, full = (tracer.diffuse(emitter, depth, samples) for depth in (2, -1))
@@ -188,7 +191,8 @@ def panorama_case(tracer, ours, report, path, count):
         "prefiltered": ours.highlights(prefiltered, f0),
         "prefiltered + occlusion": ours.highlights(prefiltered, f0, occlusion=ours.occlusion),
         f"{count} lamps": ours.highlights(many, f0),
-        f"{count} lamps + visibility": ours.highlights(many, f0, visibility=ours.seen(many)),
+        f"{count} lamps + visibility": ours.highlights(many, f0, visibility=seen),
+        split_name: ours.highlights(split, f0, visibility=split_seen, occlusion=ours.occlusion),
     }
     bsdf = scenes.schlick_bsdf(ROUGHNESS**2)
     direct, full = (tracer.highlights(emitter, bsdf, depth, samples) for depth in (2, -1))
@@ -263,6 +267,7 @@ def main():
     parser.add_argument("--samples", type=int, default=32, help="paths a texel")
     parser.add_argument("--edge-samples", type=int, default=12000, help="paths a point of an edge")
     parser.add_argument("--lamps", type=int, default=64, help="that stand for a panorama")
+    parser.add_argument("--hot", type=int, default=24, help="lamps of a panorama's hot spots alone")
     parser.add_argument("--environment", type=Path, nargs="*", default=[], help="HDR panoramas")
     given = parser.parse_args()
     face = procedural_face(given.seed, given.height)
@@ -271,7 +276,7 @@ def main():
     for case in (directional_case, point_case, disc_case, sky_case, highlight_cases, skin_case):
         case(tracer, ours, report)
     for path in given.environment:
-        panorama_case(tracer, ours, report, path, given.lamps)
+        panorama_case(tracer, ours, report, path, given.lamps, given.hot)
     skin.report(tracer.mi, given.edge_samples)
 
 

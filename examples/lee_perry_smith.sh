@@ -22,6 +22,7 @@ subject() { # the whole folder, or none of it
         "$scan/Infinite-Level_02_Tangent_SmoothUV.jpg" --resample \
         --space tangent --green gl --mesh "$scan/LeePerrySmith.obj"
     "$bin/realface" derive diffuse_normals "$out/subject" --blur 1.0
+    "$bin/realface" derive occlusion "$out/subject"
     "$bin/realface" derive texture "$out/subject" --seed 1
 }
 

@@ -108,7 +108,7 @@ def varied_lights(
     lights = Lights(positions, colours, radii, share[..., None] * sh)
     card = white_card(lights) + 1e-3
     grey = card.mean(dim=1, keepdim=True)
-    balance = (grey / card) ** (0.4 + 0.6 * uniform(1))
+    balance = (grey / card) ** (0.55 + 0.45 * uniform(1))
     level = torch.exp2(0.55 * normal(1).clamp(-2, 2) - 0.15)
     return scaled(lights, balance * level / grey)
 

@@ -15,6 +15,8 @@ from realface.shading.subsurface import scatter, texel_size
 
 CAMERA_DISTANCE = 1000.0  # mm; a frontal portrait camera
 
+_SMOOTHEST = 0.05  # roughness; GGX's peak head-on is then 4e4 F0, and 0 / 0 at roughness 0
+
 Specular = Literal["blinn_phong", "normalised_blinn_phong", "ggx"]
 
 
@@ -61,8 +63,9 @@ def shade(
         mask: 1 where a texel is valid, ``(B, 1, H, W)``: no light scatters in from elsewhere.
         specular: ``blinn_phong`` as AvatarMe++ has it, un-normalised, without Fresnel or cosine;
             ``normalised_blinn_phong``, which conserves energy; ``ggx`` with Fresnel.
-        exponent: Blinn-Phong exponent, broadcastable to ``(B, 1, H, W)``.
-        roughness: GGX's, in (0, 1], likewise; None: that of ``exponent``.
+        exponent: Blinn-Phong exponent, 0 and more, broadcastable to ``(B, 1, H, W)``.
+        roughness: GGX's, in [0, 1], likewise; what is below 0.05 is taken for that. None: that
+            of ``exponent``.
 
     Returns:
         ``(B, 3, H, W)``, not clamped.
@@ -71,6 +74,7 @@ def shade(
     if roughness is None:
         roughness = ggx.roughness_from_exponent(exponent)
     roughness = torch.as_tensor(roughness, dtype=positions.dtype, device=positions.device)
+    roughness = roughness.clamp(min=_SMOOTHEST)
     gloss = _Gloss(specular, specular_albedo, exponent, roughness)
     towards = _towards_camera(view, positions)
     cos_view = _dot(specular_normals, towards)
@@ -189,7 +193,8 @@ class _Gloss:
     def of_lamp(self, cos_light: Tensor, cos_view: Tensor, cos_between: Tensor) -> Tensor:
         """What is returned of a lamp of colour 1 at an angle between it and the view."""
         length = (2 + 2 * cos_between).clamp(min=1e-6).sqrt()  # |l + v|: h is never formed
-        cos_half = (cos_light + cos_view) / length
+        # Above 1 where normals are a little too long, or light meets view: powers would explode.
+        cos_half = ((cos_light + cos_view) / length).clamp(max=1)
         if self.model == "ggx":
             return ggx.specular_lobe(
                 cos_light, cos_view, cos_half, 0.5 * length, self.albedo, self.roughness

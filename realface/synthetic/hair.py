@@ -27,8 +27,8 @@ _SCALP_FROM = 0.12
 _LEAST = 0.004
 """Density below which there is no hair at all."""
 
-_FAIR, _BLACK = (0.22, 0.125, 0.055), (0.010, 0.0075, 0.0065)
-_RED, _GREY = (0.14, 0.045, 0.014), (0.20, 0.19, 0.18)
+_FAIR, _BLACK = (0.24, 0.150, 0.070), (0.012, 0.0095, 0.0085)
+_RED, _GREY = (0.15, 0.050, 0.016), (0.32, 0.31, 0.29)
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Hair:
 def hair_colour(traits: Traits) -> Tensor:
     """Linear reflectance ``(B, 3, 1, 1)``: from fair to black with melanin, red or grey."""
     dark = traits.hair_melanin
-    grey = 0.9 * (traits.age - 0.7).clamp(min=0)
+    grey = traits.hair_grey
     channels = []
     for fair, black, red, old in zip(_FAIR, _BLACK, _RED, _GREY, strict=True):
         shade = fair ** (1 - dark) * black**dark
         shade = shade + (red - shade) * 0.7 * traits.hair_red * (1 - dark)
-        channels.append(shade + (old - shade) * grey)
+        channels.append(shade + (old - shade) * grey**1.5)
     return torch.stack(channels, dim=1)
 
 
@@ -63,12 +63,14 @@ def hair(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Hair:
     seed = traits.seed * 701 + 23
     x, y = fields["place_x"], fields["place_y"]
     brow = _brow(grid, fields["flow"], x, fields["brow"], seed)
-    beard = _beard(grid, x, y, fields["beard"], traits, seed + 10)
-    scalp, light = _scalp(grid, x, y, fields["scalp"], seed + 20)
+    beard, beard_light = _beard(grid, x, y, fields["beard"], traits, seed + 10)
+    scalp, light = _scalp(grid, x, y, fields["scalp"], traits, seed + 20)
     lash = _lashes(grid, x, fields["lash"], fields["lashes"], seed + 30)
     cover = 1 - (1 - brow) * (1 - beard) * (1 - scalp) * (1 - lash)
-    shadow = 0.8 * fields["beard"] * traits.beard + 0.8 * fields["scalp"] + 0.4 * fields["brow"]
-    return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.65 * lash))
+    shadow = 0.9 * fields["beard"] + 0.8 * fields["scalp"] + 0.4 * fields["brow"]
+    light = torch.lerp(light, beard_light, beard)
+    light = torch.lerp(light, traits.brow_light * torch.ones_like(x), brow * (1 - scalp))
+    return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.8 * lash))
 
 
 def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed) -> Tensor:
@@ -76,7 +78,7 @@ def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed
     density = torch.threshold(density, _LEAST, 0.0)
     if absent(density):
         return density
-    mean = 0.8 * density
+    mean = 0.85 * density.clamp(max=1)
     weight = fade(4 * _STRAND_SPACING, grid.texel)
     if weight == 0:
         return mean
@@ -87,16 +89,19 @@ def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed
     return torch.lerp(mean, hairs, weight)
 
 
-def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed: Seed) -> Tensor:
-    """Separate hairs in layers, from stubble's dots to a few millimetres."""
-    density = torch.threshold(place * traits.beard, _LEAST, 0.0)
+def _beard(
+    grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed: Seed
+) -> tuple[Tensor, Tensor]:
+    """Cover by separate hairs in layers over a mat of many, and its lightness."""
+    density = torch.threshold(place, _LEAST, 0.0)
     if absent(density):
-        return density
+        return density, torch.ones_like(density)
     length = 0.15 + 1.85 * traits.beard_length
     # A tensor: it varies with the map's scale.
     width = torch.full((1, 1, 1), max(_HAIR_WIDTH, 0.5 * grid.texel) / _FOLLICLE_SPACING).to(x)
     opacity = 0.9 * _HAIR_WIDTH / _FOLLICLE_SPACING / width
-    angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * octave(grid, 22, seed)
+    wave = octave(grid, 22, seed)
+    angle = -1.57 + 0.9 * torch.tanh(x / 45) + 0.35 * wave
     angle = angle + 0.5 * torch.exp(-(((y + 26) / 8) ** 2)) * torch.tanh(x / 6)
     clear = torch.ones_like(x)
     layers = 3 + (2 * traits.beard_length).round()
@@ -110,23 +115,43 @@ def _beard(grid: Grid, x: Tensor, y: Tensor, place: Tensor, traits: Traits, seed
         column = (x * cosine + y * sine) / _FOLLICLE_SPACING
         cover = strokes(row, column, angle - turn, length, width, share, seed + layer)
         clear = clear * (1 - opacity * cover)
-    return 1 - clear
+    mat, light = _mat(grid, x, y, density * traits.beard_fill, wave, seed + 7)
+    return 1 - clear * (1 - mat), light
 
 
-def _scalp(grid: Grid, x: Tensor, y: Tensor, density: Tensor, seed: Seed) -> tuple[Tensor, Tensor]:
-    """Cover by the hair of the head, combed back, and its lightness strand by strand."""
+def _mat(
+    grid: Grid, x: Tensor, y: Tensor, density: Tensor, wave: Tensor, seed: Seed
+) -> tuple[Tensor, Tensor]:
+    """Cover by hairs too many to tell apart, and the lightness of the strands on top."""
+    if absent(density):
+        return density, torch.ones_like(density)
+    comb = x - 0.4 * (y + 60) * torch.tanh(x / 45) + 1.2 * wave + 0.25 * octave(grid, 3.0, seed + 3)
+    strands = torch.zeros_like(x)
+    for index, (across, along) in enumerate(((0.9, 9.0), (0.35, 5.0))):
+        weight = fade(2 * across, grid.texel)
+        if weight > 0:
+            strands = strands + weight * value_noise(y / along, comb / across, seed + index)
+    cover = torch.sigmoid((3.2 * density - 1.3 + 0.8 * strands) / 0.3) * (4 * density).clamp(max=1)
+    return 0.95 * cover, 1 + (0.45 * strands).clamp(min=-0.7)
+
+
+def _scalp(
+    grid: Grid, x: Tensor, y: Tensor, density: Tensor, traits: Traits, seed: Seed
+) -> tuple[Tensor, Tensor]:
+    """Cover by the hair of the head, combed back or hanging, and its lightness by strands."""
     density = torch.threshold(density, _LEAST, 0.0)
     if absent(density):
         return density, torch.ones_like(density)
-    comb = x + 0.8 * (y - 60) * torch.tanh(x / 45) + 0.8 * octave(grid, 16, seed)
-    comb = comb + 0.12 * octave(grid, 3.5, seed + 5)
+    above = 12 * torch.nn.functional.softplus((y - 58) / 12)
+    comb = x + 0.8 * above * torch.tanh(x / 45) + (0.8 + 3.0 * traits.hair_curl) * octave(grid, 16, seed)
+    comb = comb + (0.12 + 0.6 * traits.hair_curl) * octave(grid, 3.5, seed + 5)
     strands = torch.zeros_like(x)
     for index, spacing in enumerate((0.9, 0.4, 0.2)):
         weight = fade(2 * spacing, grid.texel)
         if weight > 0:
             strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
     edge = torch.sigmoid((4.0 * density - 1.05 + 0.75 * strands) / 0.38)
-    cover = edge * (6 * (density - _SCALP_FROM)).clamp(0, 0.97)
+    cover = edge * (6 * (density - _SCALP_FROM)).clamp(0, 0.985)
     light = (0.5 * strands).clamp(min=-0.75) * (density / _SCALP_FROM).clamp(max=1)
     return cover, 1 + light
 

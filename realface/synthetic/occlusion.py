@@ -15,7 +15,7 @@ REACH = 24.0
 _AZIMUTHS = 12
 _NEAR = (0.5, 1.5, 3.2, 7.0, 15.0)  # [mm], of every other azimuth
 _FAR = (1.0, 2.2, 4.7, 10.0, 22.0)  # of those between
-_LEVEL = 0.02  # sine of the elevation below which a horizon is rounding, or the surface's own bend
+_LEVEL = 0.08  # sine of the elevation below which a horizon is rounding, or the surface's own bend
 
 _CAVITY = 4.0  # deviation of the blur that a cavity lies below [mm]
 

@@ -96,13 +96,15 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     lip = step(-19.5 - y, 1.6) * step(y - traits.mouth_height, 2) * step(27 - across, 3.0)
     lip = lip * (1 - 0.45 * groove(x, 2.5))
     chin = torch.maximum(torch.maximum(below * step(34 - across, 3), soul), corner)
+    chin = chin * step(y + 82 - 0.02 * x**2, 3)
     sides = torch.maximum(jaw, below * step(across - 26, 4))
     total = torch.maximum(traits.beard * sides, traits.goatee * chin)
     total = torch.maximum(total, traits.moustache * torch.maximum(lip, 0.7 * corner))
-    neck = step(y + 112 - 0.2 * across, 5)
+    neck = step(y + 104 - 0.0035 * x**2, 4)
     clear = (1 - features.lips(x, y, traits)) ** 2
-    total = total * neck * clear * step(118 - across, 4) * step(-13 - y + 0.8 * across, 2)
-    return ((total - 0.04) / 0.96).clamp(min=0)
+    behind = 106 + 10 * step(-y - 30, 14)
+    total = total * step(behind - across, 3) * neck * clear
+    return ((total * step(-13 - y + 0.8 * across, 2) - 0.04) / 0.96).clamp(min=0)
 
 
 @fused
@@ -197,9 +199,9 @@ def _birthmark(grid: Grid, x: Tensor, y: Tensor, blood: Tensor, traits: Traits) 
 
 
 def _oxygen(fields: dict[str, Tensor], traits: Traits) -> Tensor:
-    """Share of the blood's oxygen beside the subject's mean: blue in veins, under eyes, on lips."""
-    missing = 0.35 * fields["veins"] + 0.22 * traits.under_eye * fields["hollow"]
-    return traits.oxygenation - missing - 0.05 * fields["lips"]
+    """Share of the blood's oxygen beside the subject's mean: less in veins, under eyes."""
+    missing = 0.45 * fields["veins"] + 0.30 * traits.under_eye * fields["hollow"]
+    return traits.oxygenation - missing + 0.08 * fields["lips"]
 
 
 def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits) -> Tensor:
@@ -207,8 +209,8 @@ def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits
     seed = traits.seed * 409 + 7
     # The darker the skin, the more of its colour is melanin: equal contrast takes less of it.
     mild = 1 / (1 + traits.melanin / 0.035)
-    tan = 0.42 * bump(x, y, (0, 74), (80, 20)) + 0.2 * bump(x, y, (0, 4), (14, 20))
-    pale = 0.15 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.2 * fields["ear"]
+    tan = 0.60 * bump(x, y, (0, 74), (80, 20)) + 0.2 * bump(x, y, (0, 4), (14, 20))
+    pale = 0.25 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.2 * fields["ear"]
     around = 0.45 * bump(x, y, (0, traits.mouth_height), (32, 17))
     eyes = traits.under_eye * 1.1 * fields["hollow"]
     eyes = eyes + (0.3 + 0.5 * traits.under_eye) * fields["lid"]
@@ -222,9 +224,9 @@ def _marked(grid: Grid, x: Tensor, y: Tensor, share: Tensor, traits: Traits) -> 
     """Melanin with age spots, melasma, vitiligo and the edges of a tan."""
     seed = traits.seed * 431 + 19
     if not absent(traits.age_spots):
-        squared, own = spots(y / 19, x / 19, 0.5 * traits.age_spots, seed)
-        size = 0.05 + 0.09 * own + 0.025 * octave(grid, 3.5, seed + 1)
-        share = share + 0.7 * (0.3 + own) * torch.sigmoid((size - squared.sqrt()) / 0.018)
+        squared, own = spots(y / 15, x / 15, 0.25 * traits.age_spots, seed)
+        size = 0.03 + 0.10 * own**2 + 0.02 * octave(grid, 3.5, seed + 1)
+        share = share + (0.2 + 0.5 * own) * torch.sigmoid((size - squared.sqrt()) / 0.018)
     if not absent(traits.melasma):
         place = bump(x.abs(), y, (45, 6), (15, 11)) + 0.8 * bump(x, y, (0, 66), (32, 10))
         place = place + 0.9 * bump(x, y, (0, -26), (18, 5)) + 0.3 * fractal(grid, 14, 2.5, 0.7, seed + 2)

@@ -12,6 +12,7 @@ from torch import Tensor
 from realface.errors import InputError
 from realface.maps.encoding import linear_to_srgb, unit
 from realface.synthetic import head
+from realface.synthetic.chromophores import read_table, skin_table
 from realface.synthetic.creases import creases
 from realface.synthetic.fusing import fused
 from realface.synthetic.hair import Hair, hair, hair_colour
@@ -23,10 +24,10 @@ from realface.synthetic.lattice import (
     lattice_covering,
     texel_grid,
 )
-from realface.synthetic.occlusion import REACH, openness
+from realface.synthetic.occlusion import REACH, cavity, openness
 from realface.synthetic.regions import regions
 from realface.synthetic.relief import Relief, relief
-from realface.synthetic.skin import pigments, skin_colour, specular_albedo
+from realface.synthetic.skin import pigments, specular_albedo
 from realface.synthetic.traits import Traits, draw_traits
 
 _AT_ONCE = {"cpu": 384**2}
@@ -125,13 +126,14 @@ def _some_windows(
     traits = draw_traits(seeds, device)
     lattice = lattice_covering(texel_grid(width, windows, device), REACH + 3 * CHART_WIDTH / width)
     names, fields = _lattice_fields(lattice, traits)
+    table = _skin_table(traits)
     maps: dict[str, Tensor] = {}
     for y in range(0, rows, side):
         for x in range(0, columns, side):
             h, w = min(side, rows - y), min(side, columns - x)
             around = [(top + y - 1, left + x - 1, h + 2, w + 2) for top, left, *_ in windows]
             padded = texel_grid(width, around, device)
-            block = _block(padded, Reader(lattice, padded), names, fields, traits)
+            block = _block(padded, Reader(lattice, padded), names, fields, table, traits)
             if (h, w) == (rows, columns):
                 return block
             for kind, values in block.items():
@@ -167,12 +169,22 @@ def _lattice_fields(lattice: Grid, traits: Traits) -> tuple[list[str], Tensor]:
     folds = creases(lattice, x, y, 1.1, traits)
     shape = torch.stack((shape[:, 0], shape[:, 1], shape[:, 2] - 0.55 * folds), dim=1)
     named = regions(lattice, x, y, traits)
-    named["occlusion"] = openness(shape)
+    named["occlusion"], named["cavity"] = openness(shape), cavity(shape)
     return list(named), torch.cat((shape, torch.stack(list(named.values()), dim=1)), dim=1)
 
 
+def _skin_table(traits: Traits) -> Tensor:
+    layers = traits.epidermis, traits.pheomelanin, traits.carotene
+    return skin_table(*(each.flatten() for each in layers))
+
+
 def _block(
-    grid: Grid, reader: Reader, names: list[str], fields: Tensor, traits: Traits
+    grid: Grid,
+    reader: Reader,
+    names: list[str],
+    fields: Tensor,
+    table: Tensor,
+    traits: Traits,
 ) -> dict[str, Tensor]:
     """The maps of one block; ``grid`` is a texel wider on every side than what is returned."""
     values = reader.values(fields)
@@ -180,8 +192,9 @@ def _block(
     by_x, by_y = reader.slopes(fields[:, :3])
     micro = relief(grid, named, traits)
     strands = hair(grid, named, traits)
-    melanin, blood = pigments(grid, named, traits)
-    albedo = _diffuse_albedo(melanin, blood, named, micro, strands, traits)
+    inside = pigments(grid, named, micro.pits, traits)
+    skin = read_table(table, inside.melanin, inside.blood, inside.oxygenation)
+    albedo = _diffuse_albedo(skin, named, micro, strands, traits)
     gloss = specular_albedo(grid, named, micro.pits, strands.cover, traits)
     mask = (named["mask"] > 0).float()[:, None]
     ahead = torch.eye(3, device=grid.device)[:, 2, None, None]
@@ -229,18 +242,15 @@ def _normals(by_x: Tensor, by_y: Tensor, height: Tensor | None) -> Tensor:
 
 @fused
 def _diffuse_albedo(
-    melanin: Tensor,
-    blood: Tensor,
-    fields: dict[str, Tensor],
-    micro: Relief,
-    strands: Hair,
-    traits: Traits,
+    skin: Tensor, fields: dict[str, Tensor], micro: Relief, strands: Hair, traits: Traits
 ) -> Tensor:
-    """SRGB diffuse albedo ``(B, 3, h, w)``: skin, what is in its pits, and the hair over it."""
-    skin = skin_colour(melanin, blood, 0.5 + traits.sallow)
+    """SRGB diffuse albedo ``(B, 3, h, w)``: skin, its pits, paint, and the hair over all."""
     shadow = strands.shadow * (0.4 + 0.6 * traits.hair_melanin)
     skin = skin * torch.stack([below**shadow for below in _BELOW_HAIR], dim=1)
-    darker = (1 - 0.20 * micro.pits) * (0.72 + 0.28 * fields["occlusion"])
+    if "paint" in fields:
+        colour = torch.stack([fields[f"paint_{name}"] for name in ("red", "green", "blue")], dim=1)
+        skin = skin * (1 - fields["paint"])[:, None] + colour
+    darker = (1 - 0.16 * micro.pits) * (1 - 0.15 * fields["cavity"])
     skin = skin * (darker * (1 - 0.85 * fields["nostril"]))[:, None]
     dyed = hair_colour(traits) * strands.light[:, None]
     return linear_to_srgb(torch.lerp(skin, dyed, strands.cover[:, None]).clamp(0, 1))

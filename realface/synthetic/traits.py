@@ -15,7 +15,7 @@ from torch import Tensor
 GOLDEN = 0.6180339887498949
 """Fractional golden ratio: successive seeds fall evenly over whatever it steps through."""
 
-_TONES = (0.006, 0.0125, 0.020, 0.030, 0.046, 0.090, 0.19)
+_TONES = (0.005, 0.0095, 0.0175, 0.0275, 0.049, 0.125, 0.21)
 """Melanin at the bounds of the six classes of typology angle, very light to dark."""
 
 _NEXT = 0x9E3779B97F4A
@@ -218,14 +218,15 @@ def _colour(dice: _Dice, tone: float, age: float) -> dict[str, float]:
     """Pigments and marks; over seeds, ``tone`` steps evenly through the human range."""
     melanin = _melanin(tone)
     fair = 1 / (1 + (melanin / 0.03) ** 2)
+    fairest = max(0.0, 1 - 4 * tone)
     return {
         "melanin": melanin,
-        "blood": 0.0125 * math.exp(dice.about(0, 0.22)),
-        "oxygenation": dice.about(0.72, 0.05),
+        "blood": 0.0105 * math.exp(dice.about(-0.25 * fairest, 0.25)),
+        "oxygenation": dice.about(0.87, 0.035),
         "epidermis": dice.about(0.066, 0.006),
         "pheomelanin": dice.uniform(0.1, 0.35) + 0.25 * fair * dice.uniform(0, 1),
-        "carotene": dice.uniform(0.05, 0.75) * (1 - 0.45 * fair),
-        "lip_blood": 0.022 * math.exp(dice.uniform(0, 1.5)),
+        "carotene": dice.uniform(0.4, 1.2) * (1 - 0.25 * fair - 0.4 * fairest),
+        "lip_blood": 0.018 * math.exp(dice.uniform(0, 1.5)),
         "lip_melanin": dice.uniform(-0.4, 0.5),
         "flush": dice.uniform(0.1, 1.0),
         "freckles": max(0.0, dice.uniform(-0.8, 1.0)) * fair,

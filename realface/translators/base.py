@@ -183,6 +183,10 @@ class Translator(pl.LightningModule):
         Args:
             batch: Maps ``(B, C, H, W)`` by kind.
             generator: Of random numbers; None: torch's own.
+
+        Returns:
+            The maps, and ``known`` ``(B, 1, H, W)`` where losses and metrics should leave out
+            more than the mask does.
         """
         return batch
 
@@ -238,8 +242,8 @@ class Translator(pl.LightningModule):
         optimizers = self.optimizers()
         both = optimizers if isinstance(optimizers, list) else [optimizers]
         maps = self.prepare(batch, None)
-        truth, mask = maps[self.output], maps["mask"]
-        inputs = assemble(maps, self.inputs) * mask
+        truth, mask = maps[self.output], maps.get("known", maps["mask"])
+        inputs = assemble(maps, self.inputs) * maps["mask"]
         # Before the generator's step freezes the discriminator: both steps look at it.
         real = self._judge(inputs, truth, mask) if self.discriminator else []
         self.toggle_optimizer(both[0])
@@ -316,7 +320,7 @@ class Translator(pl.LightningModule):
         """Sum the metrics; returns the completed maps and the prediction, for panels."""
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         maps = self.prepare(batch, generator)
-        prediction, mask = self(maps), maps["mask"]
+        prediction, mask = self(maps), maps.get("known", maps["mask"])
         seen = (mask > 0.5).flatten(1).any(dim=1).sum().float()
         for name, value in measure(prediction, maps[self.output], mask, self.output).items():
             # A batch without a valid texel has no number, and no weight.

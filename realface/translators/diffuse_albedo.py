@@ -34,14 +34,13 @@ class DiffuseAlbedo(Translator):
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
         """Light the batch; training textures (no ``generator``) get a camera's flaws too.
 
-        Under scattering, texels near a patch's edge have no known light: they leave the mask.
+        Under scattering the light near a patch's edge comes from outside it and is not known.
         """
         mask: Tensor = batch["mask"]
         # Shading stays in float32 under autocast: powers and normalisations need it.
         with torch.autocast(mask.device.type, enabled=False):
             texture = random_texture(batch, self.lighting, generator)
-            if self.lighting == "varied":
-                mask = known_light(mask, batch["shape"])
+            known = known_light(mask, batch["shape"]) if self.lighting == "varied" else mask
         if generator is None:
             texture = camera_flaws(texture, self.flaw_probability)
-        return {**batch, "texture": texture, "mask": mask}
+        return {**batch, "texture": texture, "known": known}

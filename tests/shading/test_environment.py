@@ -197,6 +197,67 @@ def test_more_lights_than_texels_are_refused():
         Environment(torch.ones(3, 2, 4)).lights(9)
 
 
+def studio(height: int = 128) -> torch.Tensor:
+    """Two small hot lamps in a dim room."""
+    towards = latlong.directions(height, 2 * height, torch.zeros((), dtype=torch.float64))
+    radiance = (0.3 + 0.1 * towards[1]).expand(3, -1, -1).clone()
+    for place, radius, peak in (((0.6, 0.5, 0.6), 0.1, 300.0), ((-0.9, 0.1, 0.4), 0.15, 80.0)):
+        inside = (unit(texel(*place))[0] * towards).sum(0) > math.cos(radius)
+        radiance += peak * inside * texel(1.0, 0.8, 0.6)[0]
+    return radiance
+
+
+@pytest.mark.parametrize("lamps", [1, 16])
+def test_lamps_and_what_remains_carry_the_whole_energy(lamps):
+    for radiance in (studio(), smooth_surround(32)):
+        lights = Environment(radiance).surroundings(lamps, EXPONENTS)
+        assert lights.positions.shape == (1, lamps, 4)
+        remains = 2 / math.sqrt(math.pi) * lights.harmonics[:, 0]  # all around, over pi
+        total = as_directional_lights(radiance)[1].sum(0)
+        torch.testing.assert_close((lights.colours.sum(1) + remains)[0], total)
+        mirrored = lights.reflections.radiance.flatten(0, 1)
+        mean = (mirrored * latlong.solid_angles(*mirrored.shape[-2:], mirrored)).sum(
+            (2, 3)
+        ) / math.pi
+        torch.testing.assert_close(mean, remains.expand_as(mean), rtol=0.02, atol=0)
+
+
+def test_hot_lamps_are_cut_out_where_they_are_and_the_rest_is_smooth():
+    lights = Environment(studio()).surroundings(16, EXPONENTS)
+    brightest = lights.positions[0, lights.colours[0, :, 0].argmax(), :3]
+    assert float(brightest @ unit(texel(0.6, 0.5, 0.6)).flatten()) > math.cos(0.05)
+    weights = latlong.solid_angles(128, 256, studio())
+    mean = (studio() * weights).sum((1, 2)).max() / (4 * math.pi)
+    assert float(lights.reflections.radiance.max()) < 2.5 * float(mean)
+
+
+def test_surroundings_light_and_gleam_as_all_texels_do():
+    """A few lamps and the rest: far nearer than either alone."""
+    radiance = studio(64)
+    maps, view = glossy_sphere(30.0)
+    white = torch.ones_like(maps[0])
+    model = {"view": view, "roughness": 0.5, "specular": "ggx"}
+    environment = Environment(radiance)
+    for arguments in (maps, (white, 0 * maps[1], *maps[2:])):
+        expected = shade(*arguments, brute_force(radiance), **model)
+        lit = (environment.surroundings(16, EXPONENTS), environment.prefiltered(EXPONENTS),
+               environment.lights(16))  # fmt: skip
+        both, smooth, cut = (
+            float((shade(*arguments, lights, **model) - expected).square().mean().sqrt())
+            for lights in lit
+        )
+        assert both < 0.06 * float(expected.square().mean().sqrt())
+        assert both < 0.6 * min(smooth, cut)
+
+
+def test_a_uniform_surround_leaves_the_lamps_black():
+    lights = Environment(torch.ones(3, 16, 32, dtype=torch.float64)).surroundings(4, (9.0,))
+    assert lights.colours.abs().max() == 0
+    assert float(lights.reflections.radiance.min()) == pytest.approx(1)
+    black = Environment(torch.zeros(3, 16, 32)).surroundings(4, (9.0,))
+    assert black.colours.abs().max() + black.harmonics.abs().max() == 0
+
+
 def test_files_are_read_as_seen_from_within(tmp_path):
     pixels = np.zeros((8, 16, 3), np.float32)
     pixels[1, 12] = (1, 2, 4)  # right of the middle: towards -x where +z is ahead

@@ -266,6 +266,30 @@ def test_gradients(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("exponent", "roughness"), [(0.0, 1.0), (0.3, 0.0), (1e4, 1e-3)])
+def test_nothing_is_infinite_whatever_the_maps_hold(model, exponent, roughness):
+    """Zero, too long and averted normals, texels at a lamp, the smoothest and the dullest skin."""
+    normals = unit(torch.randn(1, 3, 8, 8)) * torch.linspace(0, 1.1, 8)
+    shape = 50 * torch.randn(1, 3, 8, 8) * (torch.arange(8) > 0)
+    # Behind the head, within it, and at the camera.
+    places = torch.tensor((((0.0, 0, -1, 0), (0, 0, 0, 1), (0, 0, CAMERA_DISTANCE, 1)),))
+    surround = harmonics.constant(torch.ones(1, 3))
+    lights = Lights(places, torch.ones(1, 3, 3), torch.zeros(1, 3), surround)
+    one = torch.ones(1, 1, 8, 8)
+    maps = [torch.rand(1, 3, 8, 8), 0.04 * one, normals, normals.flip(2), shape]
+    maps += [exponent * one, roughness * one]
+    for values in maps:
+        values.requires_grad_()
+    *maps, power, rough = maps
+    lit = shade(*maps, lights, exponent=power, roughness=rough, specular=model, occlusion=0 * one)
+    assert torch.isfinite(lit).all()
+    assert model != "blinn_phong" or float(lit.detach().max()) < 5
+    lit.sum().backward()
+    for values in (*maps, power, rough):
+        assert values.grad is None or torch.isfinite(values.grad).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_head_turned_with_its_lights_and_camera_looks_the_same(model):
     diffuse, specular, normals, fine, shape = face()
     lights, view = every_light(), unit(texel(100, 50, 800) - shape)

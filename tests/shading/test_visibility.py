@@ -1,6 +1,7 @@
 """Shadows and ambient occlusion against surfaces whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -206,6 +207,29 @@ def test_batch_of_faces_and_lights():
         ambient_occlusion(positions, normals, mask, 16)[:1], ambient_occlusion(*one, 16)
     )
     assert visibility(*one, none()).shape == (1, 0, 48, 98)
+
+
+def test_texels_alone_are_not_believed():
+    """One texel adrift above a plane throws no speck; a plate of five by five throws its shadow."""
+    ground, up = plane(96, 96)
+    lamp = light((0.3, 0.2, 1.0, 0.0))
+    for texels, shadows in ((1, False), (5, True)):
+        middle = slice(48, 48 + texels)
+        over = torch.full_like(ground, float("nan"))[..., :texels]
+        over[:, :, middle] = ground[:, :, middle, middle]
+        over[:, 2] += 20
+        seen = visibility(*beside((ground, up), (over, up[..., :texels])), lamp)[..., :96]
+        assert (float(seen.min()) < 0.5) == shadows
+
+
+def test_narrow_lights_take_fewer_places_and_look_the_same():
+    positions, normals, mask = beside(plane(64, 64), sphere(12.0, (0.0, 0.0, 25.0), 64, 64))
+    lamp = light((0.6, 0.2, 1.0, 0.0), radius=0.02)
+    hard = replace(lamp, radii=torch.zeros(1, 1))
+    seen = visibility(positions, normals, mask, lamp)
+    assert float((seen - visibility(positions, normals, mask, hard)).abs().mean()) < 0.01
+    few = visibility(positions, normals, mask, lamp, samples=4)
+    assert float((seen - few).abs().max()) < 0.26
 
 
 def none() -> Lights:

@@ -185,6 +185,35 @@ def test_nan_outside_the_mask_harms_nothing():
     assert all(torch.isfinite(parameter).all() for parameter in model.generator.parameters())
 
 
+def test_the_rim_without_known_light_is_seen_and_not_judged():
+    """Under scattering: an input like the rest, and no loss or metric."""
+    model = build(DiffuseAlbedo, norm="none", **RECONSTRUCTION)
+    batch = face_batch(32)
+    batch["mask"] = torch.ones_like(batch["mask"])
+    maps = model.prepare(batch, torch.Generator().manual_seed(0))
+    rim = (maps["mask"] > 0.5) & (maps["known"] < 0.5)
+    assert rim.any()
+    assert (maps["texture"] * rim).abs().max() > 0.1
+    blank = {**maps, "texture": maps["texture"] * ~rim}
+    assert not torch.equal(model(maps), model(blank))
+    model.lighting = "studio"  # nothing scatters
+    plain = model.prepare(batch, torch.Generator().manual_seed(0))
+    assert torch.equal(plain["known"], plain["mask"])
+
+
+def test_losses_and_metrics_leave_the_rim_out(monkeypatch):
+    def spoilt(self, batch, generator):
+        made = prepare(self, batch, generator)
+        rim = made["known"] < 0.5
+        return {**made, "diffuse_albedo": made["diffuse_albedo"].masked_fill(rim, torch.nan)}
+
+    prepare = DiffuseAlbedo.prepare
+    monkeypatch.setattr(DiffuseAlbedo, "prepare", spoilt)
+    fitted = trainer()
+    fitted.fit(build(DiffuseAlbedo, norm="none", **RECONSTRUCTION), loader(), loader())
+    assert fitted.callback_metrics["val/psnr"].isfinite()
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_garbage_outside_the_mask_changes_neither_loss_nor_prediction(kind):
     model = build(kind, norm="none", reconstruction_weight=1.0)
