@@ -89,10 +89,11 @@ class Environment:
         return replace(bright, harmonics=rest.harmonics(), reflections=rest.reflections(exponents))
 
     def lights(self, count: int) -> Lights:
-        """The environment as directional lights of about equal energy, of a batch of one.
+        """The environment as directional lights, of a batch of one.
 
-        Median cut: Debevec, "A Median Cut Algorithm for Light Probe Sampling", SIGGRAPH 2005
-        poster; the brightest region is cut next, so that any count will do. Each light stands at
+        Cut into rectangles so that directions vary least within them: Viriyothai and Debevec,
+        "Variance Minimization Light Probe Sampling", SIGGRAPH 2009 poster. (Cut into equal
+        energies, halves of two lamps would make a third between them.) Each light stands at
         its region's centre of energy; the colours' sum is the map's own irradiance / pi from all
         around. A radius is that of the cap whose mean direction is as long as the region's: a
         uniform, compact region gives its solid angle, a small lamp in a dark one is small.
@@ -101,7 +102,7 @@ class Environment:
         energy = self.radiance * latlong.solid_angles(height, width, self.radiance)
         towards = latlong.directions(height, width, self.radiance)
         luminance = _luminance(energy)
-        regions = _median_cut(luminance, count)
+        regions = _cut(luminance, towards, count)
         colours, means = [], []
         for rows, columns in regions:
             colours.append(energy[:, rows, columns].sum(dim=(1, 2)) / math.pi)
@@ -194,35 +195,46 @@ def _convolved(radiance: Tensor, exponent: float) -> Tensor:
     return torch.fft.irfft(waves, n=width)
 
 
-def _median_cut(energy: Tensor, count: int) -> list[tuple[slice, slice]]:
-    """Rectangles of about equal energy that cover the map ``(h, w)``."""
+def _cut(energy: Tensor, towards: Tensor, count: int) -> list[tuple[slice, slice]]:
+    """Rectangles that cover the map ``(h, w)``, cut one by one so that the spread falls most."""
     height, width = energy.shape
     if not 1 <= count <= height * width:
         raise ValueError(f"count={count} must lie in [1, {height * width}], a texel each")
-    across = ((0.5 - (torch.arange(height) + 0.5) / height) * math.pi).cos()
+    moments = (energy * torch.cat((towards, torch.ones_like(towards[:1])))).double()
     regions = [(slice(0, height), slice(0, width))]
-    energies = [float(energy.sum())]
+    spreads = [1.0]
     while len(regions) < count:
         largest = max(
             (number for number, region in enumerate(regions) if _texels(region) > 1),
-            key=energies.__getitem__,
+            key=spreads.__getitem__,
         )
-        rows, columns = regions.pop(largest)
-        energies.pop(largest)
-        tall, wide = rows.stop - rows.start, columns.stop - columns.start
-        middle = float(across[(rows.start + rows.stop) // 2])
-        along_rows = wide == 1 or (tall > 1 and tall >= wide * middle)
-        profile = energy[rows, columns].sum(dim=1 if along_rows else 0).cumsum(0)
-        cut = int((profile[:-1] - profile[-1] / 2).abs().argmin()) + 1
-        if along_rows:
-            cut += rows.start
-            parts = [(slice(rows.start, cut), columns), (slice(cut, rows.stop), columns)]
-        else:
-            cut += columns.start
-            parts = [(rows, slice(columns.start, cut)), (rows, slice(cut, columns.stop))]
+        spreads.pop(largest)
+        parts = _halves(moments, *regions.pop(largest))
         regions += parts
-        energies += [float(energy[part].sum()) for part in parts]
+        spreads += [
+            float(_spread(moments[:, rows, columns].sum((1, 2)))) for rows, columns in parts
+        ]
     return regions
+
+
+def _halves(moments: Tensor, rows: slice, columns: slice) -> list[tuple[slice, slice]]:
+    """A region cut in two, along rows or columns, where the two spread least."""
+    best = []
+    for axis, side in ((0, rows), (1, columns)):
+        before = moments[:, rows, columns].sum(2 - axis).cumsum(1)
+        spread = _spread(before[:, :-1]) + _spread(before[:, -1:] - before[:, :-1])
+        if len(spread):
+            best.append((float(spread.min()), axis, side.start + int(spread.argmin()) + 1))
+    _, axis, cut = min(best)
+    if axis == 0:
+        return [(slice(rows.start, cut), columns), (slice(cut, rows.stop), columns)]
+    return [(rows, slice(columns.start, cut)), (rows, slice(cut, columns.stop))]
+
+
+def _spread(moments: Tensor) -> Tensor:
+    """Energy times the variance of its directions, of sums ``(4, ...)``: of d times E, and of E."""
+    along, energy = moments[:3], moments[3]
+    return energy - along.square().sum(0) / energy.clamp(min=1e-30)
 
 
 def _texels(region: tuple[slice, slice]) -> int:

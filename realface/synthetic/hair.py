@@ -78,7 +78,8 @@ def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed
     density = torch.threshold(density, _LEAST, 0.0)
     if absent(density):
         return density
-    mean = 0.85 * density.clamp(max=1)
+    tufts = fade(1.8, grid.texel) * value_noise(across / 0.9, along / 9.0, seed + 2)
+    mean = 0.85 * (density * (1 + 0.7 * tufts)).clamp(0, 1)
     weight = fade(4 * _STRAND_SPACING, grid.texel)
     if weight == 0:
         return mean

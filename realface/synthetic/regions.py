@@ -97,8 +97,7 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     lip = lip * (1 - 0.45 * groove(x, 2.5))
     chin = torch.maximum(torch.maximum(below * step(34 - across, 3), soul), corner)
     chin = chin * step(y + 82 - 0.02 * x**2, 3)
-    sides = torch.maximum(jaw, below * step(across - 26, 4))
-    total = torch.maximum(traits.beard * sides, traits.goatee * chin)
+    total = torch.maximum(traits.beard * torch.maximum(jaw, below), traits.goatee * chin)
     total = torch.maximum(total, traits.moustache * torch.maximum(lip, 0.7 * corner))
     neck = step(y + 104 - 0.0035 * x**2, 4)
     clear = (1 - features.lips(x, y, traits)) ** 2

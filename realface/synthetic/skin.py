@@ -134,6 +134,6 @@ def specular_albedo(
     patchy = 0.05 * fractal(grid, 12, 2.0, 0.7, seed)
     patchy = 1 + patchy + 0.06 * fractal(grid, 1.2, 0.25, 0.8, seed + 9)
     base = (0.175 + 0.03 * traits.oiliness + 0.26 * fields["shine"]) * patchy
-    base = base * (1 - 0.6 * pits) * (1 - 0.5 * fields["cavity"]) * (1 - 0.6 * hair)
+    base = base * (1 - 0.6 * pits) * (1 - 0.5 * fields["cavity"]) * (1 - 0.75 * hair)
     base = base * (1 - 0.9 * fields["nostril"])
     return base.clamp(0.02, 0.6)[:, None]

@@ -18,7 +18,7 @@ GOLDEN = 0.6180339887498949
 _TONES = (0.005, 0.0095, 0.0175, 0.0275, 0.049, 0.125, 0.21)
 """Melanin at the bounds of the six classes of typology angle, very light to dark."""
 
-_NEXT = 0x9E3779B97F4A
+_NEXT = 0x3C6EF372FE95
 """Sets the dice of a subject's groups of traits far apart."""
 
 
@@ -221,11 +221,11 @@ def _colour(dice: _Dice, tone: float, age: float) -> dict[str, float]:
     fairest = max(0.0, 1 - 4 * tone)
     return {
         "melanin": melanin,
-        "blood": 0.0105 * math.exp(dice.about(-0.25 * fairest, 0.25)),
+        "blood": 0.0105 * math.exp(dice.about(-0.4 * fairest, 0.25)),
         "oxygenation": dice.about(0.87, 0.035),
         "epidermis": dice.about(0.066, 0.006),
         "pheomelanin": dice.uniform(0.1, 0.35) + 0.25 * fair * dice.uniform(0, 1),
-        "carotene": dice.uniform(0.4, 1.2) * (1 - 0.25 * fair - 0.4 * fairest),
+        "carotene": dice.uniform(0.4, 1.2) * (1 - 0.2 * fair - 0.25 * fairest),
         "lip_blood": 0.018 * math.exp(dice.uniform(0, 1.5)),
         "lip_melanin": dice.uniform(-0.4, 0.5),
         "flush": dice.uniform(0.1, 1.0),
@@ -313,7 +313,7 @@ def _beard(dice: _Dice, man: bool) -> dict[str, float]:
 
 
 def _make_up(dice: _Dice, masculinity: float) -> dict[str, float]:
-    """45 % of women and 3 % of men wear some; of all, 4 % are dirty and 3 % painted.
+    """45 % of women and 3 % of men wear some; of all, 4 % are dirty and 2 % painted.
 
     Dirt and paint are there for networks: what is dark or coloured on a face need not be skin.
     """
@@ -331,7 +331,7 @@ def _make_up(dice: _Dice, masculinity: float) -> dict[str, float]:
         "make_up_hue": dice.uniform(0, 1),
         "make_up_depth": dice.uniform(0, 1),
         "dirt": dice.uniform(0.3, 0.9) if dice.chance(0.04) else 0.0,
-        "face_paint": dice.uniform(0.5, 0.95) if dice.chance(0.03) else 0.0,
+        "face_paint": dice.uniform(0.3, 0.95) if dice.chance(0.02) else 0.0,
         "paint_hue": dice.uniform(0, 1),
         "paint_light": dice.uniform(0.02, 0.6),
     }
