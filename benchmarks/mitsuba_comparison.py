@@ -7,7 +7,8 @@ from all of its light, with and without our shadows and occlusion; then the high
 is made of skin, and a shadow's edge through skin. Errors are root mean squares in percent of
 Mitsuba's mean, and PSNR with the 99th percentile of Mitsuba's values as the peak. Mitsuba's noise
 is beside them and not in them: a squared error is the product of the errors against two independent
-halves of the samples, in which noise cancels. Writes Mitsuba | ours | 8 x error for each light.
+halves of the samples, in which noise cancels. Writes Mitsuba | ours | 8 x error for each light,
+and all of them as mitsuba.jpg.
 With the default settings and two panoramas five minutes of one core.
 """
 
@@ -15,6 +16,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import mitsuba_scene as scenes
 import mitsuba_skin as skin
 import numpy as np
@@ -55,7 +57,7 @@ class Report:
     """Prints the tables and writes the panels."""
 
     def __init__(self, output):
-        self.output = output
+        self.output, self.panels = output, {}
         output.mkdir(parents=True, exist_ok=True)
 
     def case(self, title, direct, full, ours):
@@ -96,7 +98,22 @@ class Report:
         row = np.concatenate((theirs, image, 8 * np.abs(theirs - image)), axis=1)
         scaled = torch.from_numpy(row / np.quantile(truth.mean, 0.99)).clamp(0, 1)
         pixels = (255 * linear_to_srgb(scaled)).round().byte().numpy()
-        write_image(self.output / f"{title.split(':')[0].replace(' ', '_')}.png", pixels)
+        name = title.split(":")[0].replace(" ", "_")
+        self.panels[name] = pixels
+        write_image(self.output / f"{name}.png", pixels)
+
+    def picture(self):
+        """All panels as one picture, highlights on the right, at half their size."""
+        left, right = [], []
+        for name, panel in self.panels.items():
+            (right if "ighlights" in name else left).append(panel)
+        blank = np.zeros_like(left[0])
+        height = max(len(left), len(right))
+        columns = [np.concatenate(c + [blank] * (height - len(c))) for c in (left, right)]
+        whole = torch.from_numpy(np.concatenate(columns, axis=1)).permute(2, 0, 1).float()
+        half = torch.nn.functional.avg_pool2d(whole, 2).round().byte().permute(1, 2, 0)
+        jpeg = imagecodecs.jpeg_encode(np.ascontiguousarray(half.numpy()), level=85)
+        (self.output / "mitsuba.jpg").write_bytes(jpeg)
 
 
 def directional_case(tracer, ours, report):
@@ -277,6 +294,7 @@ def main():
         case(tracer, ours, report)
     for path in given.environment:
         panorama_case(tracer, ours, report, path, given.lamps, given.hot)
+    report.picture()
     skin.report(tracer.mi, given.edge_samples)
 
 

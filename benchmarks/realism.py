@@ -8,8 +8,8 @@ where the scan resolves it: its maps are 8-bit JPEG, and a band counts where it 
 what one more such encoding changes, its blocks laid off the first one's. His colour is cleaned, so
 its level is the least that skin has. The scan is one man, light-skinned, not old, hardly freckled:
 the subjects beside him are the first seeds that are so too, and the mean of their decibels is
-judged; the range is theirs. Then the tilt of the surface, and the colour of many faces against
-published measurements of skin.
+judged; the range is theirs. Then how steep the relief is, which way it runs and how even it is, and
+the colour of many faces against published measurements of skin.
 
 Normals are taken against their own low-pass at 32 mm. The scan's are its mesh's normals with the
 slopes of its displacement map, whose unit is found on its tangent map between 16 and 4 mm; its
@@ -23,20 +23,19 @@ from pathlib import Path
 
 import torch
 from head_scan import BANDS, REGIONS, Patch, find, in_bands, pitch_of, scan_patches
+from relief_statistics import BASE, report_texture, report_tilts
 from torch import Tensor
 
 from realface.maps.encoding import srgb_to_linear
 from realface.metrics.skin_tone import TONES, lab, tone_counts, typology_angle
-from realface.metrics.spectra import decibels, low_passed_normals, micro_slopes, tilt_degrees
+from realface.metrics.spectra import decibels, low_passed_normals, micro_slopes
 from realface.synthetic import ProceduralSubject
 from realface.synthetic.lattice import CHART_TOP, CHART_WIDTH
 from realface.synthetic.traits import draw_traits
 
 ROWS = {"forehead": ("forehead",), "cheeks": ("right cheek", "left cheek"), "nose": ("nose",)}
-BASE = 32.0
 FLOOR = 6.0  # dB that a band must stand above the encoding's own noise
 LIMIT = 3.0  # dB
-SHARES = (0.25, 0.5, 0.75, 0.95)
 LIGHT = 28.0  # degrees of typology angle: the scan's man is lighter
 OLD, FRECKLED = 0.5, 0.15  # traits: he is neither
 SHOWN = 3072  # width of the procedural maps that are measured: 0.1 mm a texel
@@ -78,6 +77,7 @@ def main() -> int:
         scan, scan_floor = scan_patches(given.scan)
         failed = report_spectra(scan, scan_floor, subjects)
         report_tilts(scan, subjects)
+        report_texture(scan, subjects)
     report_gamut(tones)
     print(f"\nSeeds {alike}; {time.perf_counter() - start:.0f} s.")
     return int(failed > 0)
@@ -141,25 +141,6 @@ def report_spectra(
             )
     print(f"\n{counted - failed} of {counted} resolved bands within {LIMIT:.0f} dB.\n")
     return failed
-
-
-def report_tilts(scan: dict[str, Patch], subjects: list[dict[str, Patch]]) -> None:
-    """Print percentiles of the angle of waves between 8 and 1 mm."""
-    print("| tilt of 8-1 mm [degrees] | " + " | ".join(f"{s:.0%}" for s in SHARES) + " |")
-    print("|---|" + "---|" * len(SHARES))
-    for name in REGIONS:
-        ours = torch.stack([tilts(patches[name]) for patches in subjects]).mean(0)
-        for whose, values in (("scan", tilts(scan[name])), ("procedural", ours)):
-            print(f"| {name}, {whose} | " + " | ".join(f"{v:.2f}" for v in values) + " |")
-    print()
-
-
-def tilts(patch: Patch) -> Tensor:
-    whole = torch.ones_like(patch.normals[:, :1])
-    fine, base = (
-        low_passed_normals(patch.normals, whole, patch.normals_pitch, w) for w in (1.0, 8.0)
-    )
-    return tilt_degrees(micro_slopes(fine, base), whole, SHARES)
 
 
 # --- the procedural subjects ---

@@ -19,8 +19,6 @@ from realface.shading.lights import Lights, Reflections
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
 
-_HOT = 2.0  # times the mean luminance: what is brighter by more becomes lamps
-
 
 @dataclass(frozen=True)
 class Environment:
@@ -72,8 +70,8 @@ class Environment:
         """What is bright as lamps, the rest as harmonics and reflections, of a batch of one.
 
         Neither nine harmonics nor prefiltered maps know shadows, and small lamps ring in the one
-        and blur in the other. So luminance above twice its mean is cut off, colours kept, and goes
-        to directional lamps as by `lights`; what remains is smooth. Each texel is shared out, none
+        and blur in the other. So luminance above its mean is cut off, hues kept, and goes to
+        directional lamps as by `lights`; what remains is smooth. Each texel is shared out, none
         is lost or counted twice.
 
         Args:
@@ -81,8 +79,9 @@ class Environment:
             exponents: As of `reflections`.
         """
         luminance = _luminance(self.radiance)
-        weights = latlong.solid_angles(*luminance.shape, luminance)
-        level = _HOT * (luminance * weights).mean() / weights.mean()
+        height, width = luminance.shape
+        weights = latlong.solid_angles(height, width, luminance)
+        level = (luminance * weights).mean() / weights.mean()
         kept = self.radiance * (level / luminance.clamp(min=1e-30)).clamp(max=1)
         bright = Environment(self.radiance - kept).lights(lamps)
         rest = Environment(kept)
@@ -91,9 +90,10 @@ class Environment:
     def lights(self, count: int) -> Lights:
         """The environment as directional lights, of a batch of one.
 
-        Cut into rectangles so that directions vary least within them: Viriyothai and Debevec,
-        "Variance Minimization Light Probe Sampling", SIGGRAPH 2009 poster. (Cut into equal
-        energies, halves of two lamps would make a third between them.) Each light stands at
+        Cut into rectangles so that directions vary least within them, after Viriyothai and
+        Debevec, "Variance Minimization Light Probe Sampling", SIGGRAPH 2009 poster: the widest is
+        cut next, so that any count will do. (Cut into equal energies, as their median cut does,
+        halves of two lamps would make a third between them.) Each light stands at
         its region's centre of energy; the colours' sum is the map's own irradiance / pi from all
         around. A radius is that of the cap whose mean direction is as long as the region's: a
         uniform, compact region gives its solid angle, a small lamp in a dark one is small.
@@ -129,7 +129,7 @@ def read_environment(path: Path) -> Environment:
 
     Raises:
         InputError: If it cannot be read, is no float image in colour, is not twice as wide as
-            high, or holds negative values.
+            high, or holds values that are negative or not finite.
     """
     pixels = read_image(path)
     height, width, channels = pixels.shape

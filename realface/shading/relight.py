@@ -33,8 +33,11 @@ _SHADOW_WIDTH = 768
 _SHADOW_PASSES = 256
 """Views of the surface that the shadows of all lamps share, at least 4 and at most 64 each."""
 
-_ENVIRONMENT_LIGHTS = 48
-"""Lamps that stand for an environment map, each with its shadow."""
+_HOT_SPOTS = 24
+"""Lamps that stand for the brightest places of a panorama, each with its shadow."""
+
+_MIRRORED_EXPONENTS = (1.0, 3.0, 9.0, 27.0, 81.0, 243.0)
+"""Widths of highlight for which the rest of a panorama is prepared."""
 
 
 def light_subject(folder: Path, seed: int = 0, environment: Path | None = None) -> None:
@@ -52,7 +55,8 @@ def light_subject(folder: Path, seed: int = 0, environment: Path | None = None) 
     if environment is None:
         lights = varied_lights(1, generator=torch.Generator().manual_seed(seed))
     else:
-        lights = exposed(read_environment(environment).lights(_ENVIRONMENT_LIGHTS))
+        panorama = read_environment(environment)
+        lights = exposed(panorama.surroundings(_HOT_SPOTS, _MIRRORED_EXPONENTS))
     texture = shade_subject(Subject(folder), lights)
     save_map(folder, "texture", texture, derived=True)
 

@@ -45,6 +45,8 @@ def shade(
     scattering S, and R what the specular model returns, of lamps and of the surroundings.
     Occlusion describes light from all around, so it dims the surroundings and not the lamps.
 
+    All in float32 or float64, outside autocast: squares of millimetres overflow half precision.
+
     Args:
         diffuse_albedo: Linear, ``(B, 3, H, W)``.
         specular_albedo: Linear, ``(B, 1, H, W)``: the peak of ``blinn_phong``, the reflectance at

@@ -65,12 +65,14 @@ def _eye_corner(outward: Tensor, y: Tensor, side: float, width: float, traits: T
     dy = y - traits.eye_height - traits.eye_tilt * traits.eye_width
     radius = torch.sqrt(dx**2 + dy**2 + 0.5)
     angle = torch.atan2(dy, dx)
-    fan = step(radius - 4.5, 0.9) * step(19 - radius, 2.5)
+    fan = step(radius - 4.5, 0.9)
     total = torch.zeros_like(y)
-    for index, at in enumerate((-0.62, -0.22, 0.12, 0.5)):
+    narrow = 0.2 + 0.4 * width  # wider ones would run into each other
+    for index, at in enumerate((-0.78, -0.36, -0.08, 0.17, 0.52)):
         bent = angle - at - 0.012 * (radius - 8) * (at - 0.1) - 0.03 * side * traits.wrinkle_shift
-        strength = (0.9, 1.0, 0.8, 0.6)[index] * (traits.age - 0.2).clamp(min=0)
-        total = total + strength * groove(bent * radius, width) * fan * step(dx, 1.5)
+        strength = (1.2, 1.7, 1.0, 1.6, 1.0)[index] * (traits.age - 0.2).clamp(min=0)
+        far = step(19 - 3 * (index % 2) - radius, 2.5)
+        total = total + strength * groove(bent * radius, narrow) * fan * far * step(dx, 1.5)
     u, v = (outward - traits.eye_spacing) / traits.eye_width, dy / traits.eye_width
     for index in range(3):
         line = (v + 0.52 + 0.13 * index - 0.17 * u**2 - 0.05 * u) * traits.eye_width

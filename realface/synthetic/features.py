@@ -156,7 +156,7 @@ def mouth_lines(x: Tensor, y: Tensor, traits: Traits) -> tuple[Tensor, Tensor, T
 def lips(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     """Weight of the red of the lips."""
     _, upper, lower, inside = mouth_lines(x, y, traits)
-    return step(upper - y, 0.4) * step(y - lower, 0.6) * step(inside - 0.06, 0.02)
+    return step(upper - y, 0.3) * step(y - lower, 0.45) * step(inside - 0.06, 0.02)
 
 
 def mouth_height(x: Tensor, y: Tensor, traits: Traits) -> Tensor:

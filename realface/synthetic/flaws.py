@@ -45,7 +45,7 @@ BLUR = 0.9
 SHIFT = 2
 """Largest shift between maps, along each axis [texels]."""
 
-CLOSED = 0.28
+CLOSED = 0.80
 """Occlusion below which a camera sees little and captures hold noise."""
 
 _WAVELENGTHS = ((150.0, 0.8), (70.0, 0.6))  # of the rotation [mm], and their shares

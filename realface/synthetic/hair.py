@@ -28,7 +28,7 @@ _LEAST = 0.004
 """Density below which there is no hair at all."""
 
 _FAIR, _BLACK = (0.24, 0.150, 0.070), (0.012, 0.0095, 0.0085)
-_RED, _GREY = (0.15, 0.050, 0.016), (0.32, 0.31, 0.29)
+_RED, _GREY = (0.15, 0.050, 0.016), (0.34, 0.31, 0.27)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def hair(grid: Grid, fields: dict[str, Tensor], traits: Traits) -> Hair:
     shadow = 0.9 * fields["beard"] + 0.8 * fields["scalp"] + 0.4 * fields["brow"]
     light = torch.lerp(light, beard_light, beard)
     light = torch.lerp(light, traits.brow_light * torch.ones_like(x), brow * (1 - scalp))
-    return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.8 * lash))
+    return Hair(cover.clamp(0, 1), shadow.clamp(0, 1), light * (1 - 0.9 * (2 * lash).clamp(max=1)))
 
 
 def _brow(grid: Grid, across: Tensor, along: Tensor, density: Tensor, seed: Seed) -> Tensor:
@@ -128,11 +128,11 @@ def _mat(
         return density, torch.ones_like(density)
     comb = x - 0.4 * (y + 60) * torch.tanh(x / 45) + 1.2 * wave + 0.25 * octave(grid, 3.0, seed + 3)
     strands = torch.zeros_like(x)
-    for index, (across, along) in enumerate(((0.9, 9.0), (0.35, 5.0))):
+    for index, (across, along) in enumerate(((0.7, 7.0), (0.25, 4.0))):
         weight = fade(2 * across, grid.texel)
         if weight > 0:
             strands = strands + weight * value_noise(y / along, comb / across, seed + index)
-    cover = torch.sigmoid((3.2 * density - 1.3 + 0.8 * strands) / 0.3) * (4 * density).clamp(max=1)
+    cover = torch.sigmoid((3.2 * density - 1.2 + 0.7 * strands) / 0.45) * (4 * density).clamp(max=1)
     return 0.95 * cover, 1 + (0.45 * strands).clamp(min=-0.7)
 
 
@@ -144,14 +144,19 @@ def _scalp(
     if absent(density):
         return density, torch.ones_like(density)
     above = 12 * torch.nn.functional.softplus((y - 58) / 12)
-    comb = x + 0.8 * above * torch.tanh(x / 45) + (0.8 + 3.0 * traits.hair_curl) * octave(grid, 16, seed)
-    comb = comb + (0.12 + 0.6 * traits.hair_curl) * octave(grid, 3.5, seed + 5)
+    comb = (
+        x
+        + 0.8 * above * torch.tanh(x / 45)
+        + (0.8 + 1.6 * traits.hair_curl) * octave(grid, 16, seed)
+    )
+    comb = comb + (0.12 + 0.16 * traits.hair_curl) * octave(grid, 3.5, seed + 5)
     strands = torch.zeros_like(x)
-    for index, spacing in enumerate((0.9, 0.4, 0.2)):
-        weight = fade(2 * spacing, grid.texel)
+    for index, (spacing, amount) in enumerate(((1.1, 0.7), (0.4, 0.8), (0.15, 0.9))):
+        weight = amount * fade(2 * spacing, grid.texel)
         if weight > 0:
-            strands = strands + weight * value_noise(comb / spacing, y / 16.0, seed + index)
-    edge = torch.sigmoid((4.0 * density - 1.05 + 0.75 * strands) / 0.38)
+            along = y / (16.0 - 5 * index)
+            strands = strands + weight * value_noise(comb / spacing, along, seed + index)
+    edge = torch.sigmoid((6.0 * density - 1.4 + 1.0 * strands) / 0.3)
     cover = edge * (6 * (density - _SCALP_FROM)).clamp(0, 0.985)
     light = (0.5 * strands).clamp(min=-0.75) * (density / _SCALP_FROM).clamp(max=1)
     return cover, 1 + light

@@ -118,11 +118,8 @@ def _one(colour: tuple[float, float, float], like: Tensor) -> Colour:
 def _between(colours: Sequence[tuple[float, float, float]], place: Tensor) -> Colour:
     """Colour at ``place`` in [0, 1] along evenly spaced ones."""
     at = place * (len(colours) - 1)
-    red, green, blue = (
-        sum(
-            (1 - (at - index).abs()).clamp(min=0) * colour[part]
-            for index, colour in enumerate(colours)
-        )
-        for part in range(3)
-    )
-    return red, green, blue
+    weights = [(1 - (at - index).abs()).clamp(min=0) for index in range(len(colours))]
+    mixed = [torch.zeros_like(at)] * 3
+    for weight, colour in zip(weights, colours, strict=True):
+        mixed = [total + weight * part for total, part in zip(mixed, colour, strict=True)]
+    return mixed[0], mixed[1], mixed[2]

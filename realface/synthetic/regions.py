@@ -9,7 +9,8 @@ from realface.synthetic import features
 from realface.synthetic.creases import creases
 from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import CHART_TOP, Grid
-from realface.synthetic.noise import absent, fractal, octave, spots
+from realface.synthetic.marks import marked_blood, marked_melanin
+from realface.synthetic.noise import absent, fractal, octave
 from realface.synthetic.paint import paint
 from realface.synthetic.shaping import Knots, bump, groove, step, through
 from realface.synthetic.traits import Traits
@@ -75,18 +76,18 @@ def _hair(grid: Grid, x: Tensor, y: Tensor, traits: Traits) -> dict[str, Tensor]
         rise = 13.0 * (1 - (1 - p.clamp(0, 1)) ** 2.4)
         own = step(x * side, 1.0)
         flow = flow + own * (lift - rise)
-    gaps = torch.sigmoid(3.0 * octave(grid, 13, seed + 2) + 1.5 * octave(grid, 5, seed + 3) - 0.4)
+    gaps = torch.sigmoid(1.6 * octave(grid, 16, seed + 2) + 0.9 * octave(grid, 6, seed + 3) - 0.6)
     return {
         "brow": brow * traits.brow_density,
         "flow": flow,
-        "beard": _beard(x, y + ragged, traits) * (1 - traits.beard_gaps * gaps),
+        "beard": _beard(x, y + ragged, y, traits) * (1 - traits.beard_gaps * gaps),
         "scalp": _scalp(x + 0.6 * ragged, y + 1.2 * ragged, traits),
     }
 
 
 @fused
-def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
-    """Density of facial hair in [0, 1]."""
+def _beard(x: Tensor, y: Tensor, unbent: Tensor, traits: Traits) -> Tensor:
+    """Density of facial hair in [0, 1]; ``unbent``: heights without the edges' raggedness [mm]."""
     across = x.abs()
     upper = -6 - 44 * torch.exp(-(((across - 44) / 27) ** 2)) + 26 * step(across - 92, 7)
     jaw = step(upper + traits.beard_edge - y, 3.0) * step(across - 25, 3.5)
@@ -100,7 +101,7 @@ def _beard(x: Tensor, y: Tensor, traits: Traits) -> Tensor:
     total = torch.maximum(traits.beard * torch.maximum(jaw, below), traits.goatee * chin)
     total = torch.maximum(total, traits.moustache * torch.maximum(lip, 0.7 * corner))
     neck = step(y + 104 - 0.0035 * x**2, 4)
-    clear = (1 - features.lips(x, y, traits)) ** 2
+    clear = (1 - features.lips(x, unbent, traits)) ** 3
     behind = 106 + 10 * step(-y - 30, 14)
     total = total * step(behind - across, 3) * neck * clear
     return ((total * step(-13 - y + 0.8 * across, 2) - 0.04) / 0.96).clamp(min=0)
@@ -163,38 +164,29 @@ def _veins(grid: Grid, x: Tensor, y: Tensor, lid: Tensor, traits: Traits) -> Ten
     seed = traits.seed * 419 + 13
     ridge = torch.exp(-((octave(grid, 15, seed) / 0.16) ** 2))
     here = torch.sigmoid(3 * octave(grid, 19, seed + 1))
-    place = bump(x.abs(), y, (74, 46), (13, 15)) + 0.7 * lid + 0.5 * bump(x.abs(), y, (32, 14), (12, 5))
+    place = (
+        bump(x.abs(), y, (74, 46), (13, 15)) + 0.7 * lid + 0.5 * bump(x.abs(), y, (32, 14), (12, 5))
+    )
     return traits.veins * ridge * here * place.clamp(max=1)
 
 
-def _blood(
-    grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits
-) -> Tensor:
+def _blood(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: Traits) -> Tensor:
     """Blood relative to the subject's mean: cheeks, nose, chin, ears and lids carry more."""
     seed = traits.seed * 401 + 3
     cheeks = bump(x.abs(), y, (41, -2), (17, 15)) + 0.5 * bump(x.abs(), y, (56, 6), (15, 10))
     nose = features.wings(x, y, traits) + 0.9 * bump(x.abs(), y, (14, -8), (5, 6))
     flush = 0.5 * cheeks + 0.9 * nose + 0.5 * bump(x, y, (0, -67), (16, 9))
-    flush = flush + 1.3 * fields["ear"] + 0.7 * fields["lid"] + 0.3 * bump(x, y, (0, 49), (14, 8))
+    flush = flush + 0.8 * fields["ear"] + 0.7 * fields["lid"] + 0.3 * bump(x, y, (0, 49), (14, 8))
     pale = 0.3 * bump(x, y, (0, -30), (32, 9))
-    mottle = fractal(grid, 26, 2.2, 0.75, seed)
-    blotches = octave(grid, 11, seed + 70) * (0.4 + cheeks + nose)
+    mottle = fractal(grid, 26, 5.0, 0.62, seed)
+    blotches = octave(grid, 11, seed + 70) * (0.65 + cheeks + nose)
+    blotches = blotches + 1.9 * octave(grid, 6, seed + 71) * nose
     patches = 1 + 0.35 * octave(grid, 34, seed + 50)
     share = 1 + traits.flush * flush * patches - pale
-    share = share + traits.mottling * (0.15 * mottle + 0.10 * blotches)
+    noise = traits.mottling * (0.2 * mottle + 0.17 * blotches)
+    share = share * torch.exp(0.6 * torch.tanh(noise / 0.6))
     share = share + 0.6 * traits.under_eye * fields["hollow"] + 1.2 * fields["veins"]
-    return _birthmark(grid, x, y, share, traits).clamp(min=0.2)
-
-
-def _birthmark(grid: Grid, x: Tensor, y: Tensor, blood: Tensor, traits: Traits) -> Tensor:
-    """Adds a port-wine stain: much blood within a ragged outline, on one side."""
-    if absent(traits.birthmark):
-        return blood
-    seed = traits.seed * 421 + 5
-    side = torch.where(traits.seed % 2 == 0, 1.0, -1.0)
-    outline = 0.9 * bump(x * side, y, (48, 10 + 25 * traits.wrinkle_shift / 3), (26, 28))
-    outline = outline + 0.22 * octave(grid, 30, seed) + 0.1 * fractal(grid, 9, 2, 0.7, seed + 1)
-    return blood * (1 + 3.5 * traits.birthmark * step(outline - 0.5, 0.04))
+    return marked_blood(grid, x, y, share, fields, traits).clamp(min=0.2)
 
 
 def _oxygen(fields: dict[str, Tensor], traits: Traits) -> Tensor:
@@ -207,37 +199,13 @@ def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits
     """Melanin relative to the subject's mean: more under the eyes and around the mouth."""
     seed = traits.seed * 409 + 7
     # The darker the skin, the more of its colour is melanin: equal contrast takes less of it.
-    mild = 1 / (1 + traits.melanin / 0.035)
+    mild = 1 / (1 + traits.melanin / 0.06)
     tan = 0.60 * bump(x, y, (0, 74), (80, 20)) + 0.2 * bump(x, y, (0, 4), (14, 20))
     pale = 0.25 * bump(x.abs(), y, (36, -4), (18, 18)) + 0.2 * fields["ear"]
     around = 0.45 * bump(x, y, (0, traits.mouth_height), (32, 17))
     eyes = traits.under_eye * 1.1 * fields["hollow"]
     eyes = eyes + (0.3 + 0.5 * traits.under_eye) * fields["lid"]
     sides = 0.25 * step(x.abs() - 62, 12)
-    mottle = traits.mottling * 0.17 * fractal(grid, 34, 3.0, 0.72, seed)
+    mottle = traits.mottling * 0.13 * fractal(grid, 34, 3.0, 0.68, seed)
     share = 1 + mild * (tan - pale + around * (1 - 0.5 * mild) + eyes + sides + mottle)
-    return _marked(grid, x, y, share, traits).clamp(min=0.05)
-
-
-def _marked(grid: Grid, x: Tensor, y: Tensor, share: Tensor, traits: Traits) -> Tensor:
-    """Melanin with age spots, melasma, vitiligo and the edges of a tan."""
-    seed = traits.seed * 431 + 19
-    if not absent(traits.age_spots):
-        squared, own = spots(y / 15, x / 15, 0.25 * traits.age_spots, seed)
-        size = 0.03 + 0.10 * own**2 + 0.02 * octave(grid, 3.5, seed + 1)
-        share = share + (0.2 + 0.5 * own) * torch.sigmoid((size - squared.sqrt()) / 0.018)
-    if not absent(traits.melasma):
-        place = bump(x.abs(), y, (45, 6), (15, 11)) + 0.8 * bump(x, y, (0, 66), (32, 10))
-        place = place + 0.9 * bump(x, y, (0, -26), (18, 5)) + 0.3 * fractal(grid, 14, 2.5, 0.7, seed + 2)
-        share = share * (1 + 0.9 * traits.melasma * step(place - 0.55, 0.08))
-    if not absent(traits.vitiligo):
-        place = octave(grid, 40, seed + 5) + 0.35 * fractal(grid, 10, 2, 0.65, seed + 6)
-        place = place + 1.3 * bump(x.abs(), y, (30, 27), (18, 12))
-        place = place + 1.3 * bump(x, y, (0, traits.mouth_height), (26, 14))
-        share = share * (1 - 0.93 * step(place - 1.9 + 1.1 * traits.vitiligo, 0.06))
-    if absent(traits.tan_line):
-        return share
-    goggles = bump(x.abs(), y, (30, 29), (17, 12)) + bump(x, y, (0, 33), (40, 6))
-    brim = step(68 + 0.004 * x**2 - y, 2.0)
-    eyes = -traits.tan_line.clamp(max=0) * step(goggles - 0.5, 0.06)
-    return share * (1 + traits.tan_line.clamp(min=0) * brim) * (1 - eyes)
+    return marked_melanin(grid, x, y, share, traits).clamp(min=0.05)

@@ -1,7 +1,7 @@
 """What colours the skin texel by texel: its pigments with all their spots, and its gloss.
 
 Colour itself is `chromophores`'; here stands how much of each pigment lies where (over the face:
-`regions`). Freckles and moles are melanin, blemishes and burst capillaries blood.
+`regions`). Freckles and moles are melanin, burst capillaries blood.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from realface.synthetic.fusing import fused
 from realface.synthetic.lattice import Grid
 from realface.synthetic.noise import Seed, absent, fade, fractal, octave, spots, value_noise
 from realface.synthetic.traits import Traits
+
+_MOLE_CELL = 23.0
+"""Side of the cells that hold a mole or none [mm]."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def pigments(grid: Grid, fields: dict[str, Tensor], pits: Tensor, traits: Traits
     fine = fractal(grid, 2.4, 0.3, 0.75, seed)
     veins = fractal(grid, 1.6, 0.25, 0.8, seed + 20)
     spotted = _freckles(grid, fields, traits, seed + 30) + _moles(grid, fields, traits, seed + 40)
-    red = _blemishes(grid, fields, traits, seed + 50) + _capillaries(grid, fields, traits, seed + 60)
+    red = _capillaries(grid, fields, traits, seed + 60)
     return _mixed(fields["melanin"], fields, fine, veins, spotted, red, pits, traits)
 
 
@@ -48,8 +51,10 @@ def _mixed(
     traits: Traits,
 ) -> Pigments:
     lips = fields["lips"]
-    mild = 1 / (1 + traits.melanin / 0.035)  # as in `regions`
-    melanin = traits.melanin * share * (1 + 0.13 * mild * traits.mottling * fine + 0.35 * mild * pits)
+    mild = 1 / (1 + traits.melanin / 0.06)  # as in `regions`
+    melanin = (
+        traits.melanin * share * (1 + 0.12 * mild * traits.mottling * fine + 0.35 * mild * pits)
+    )
     melanin = melanin * (1 + traits.lip_melanin * lips) + spotted
     blood = traits.blood * fields["blood"] * (1 + 0.17 * traits.mottling * veins + red)
     blood = blood + lips * traits.lip_blood * (1 + 0.1 * veins)
@@ -64,7 +69,7 @@ def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed)
     place = torch.exp(-(((x.abs() - 22) / 32) ** 2) - ((y - 10) / 24) ** 2) + 0.25
     cluster = torch.sigmoid(1.5 * octave(grid, 14, seed + 9))
     density = traits.freckles * place * cluster * (1 - fields["lips"])
-    bend_x, bend_y = 0.25 * octave(grid, 1.3, seed + 5), 0.25 * octave(grid, 1.3, seed + 6)
+    bend_x, bend_y = 0.11 * octave(grid, 1.9, seed + 5), 0.11 * octave(grid, 1.9, seed + 6)
     for index, (spacing, strength) in enumerate(((2.8, 0.022), (1.6, 0.016))):
         turned_x, turned_y = 0.78 * x + 0.62 * y + bend_x, 0.78 * y - 0.62 * x + bend_y
         squared, own = spots(turned_y / spacing, turned_x / spacing, density, seed + index)
@@ -75,35 +80,15 @@ def _freckles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed)
 
 def _moles(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
     x, y = fields["place_x"], fields["place_y"]
-    total = torch.zeros(grid.size, device=grid.device)
-    for index, (spacing, density) in enumerate(((37.0, 0.17), (21.0, 0.08))):
-        wobble = 0.12 * octave(grid, 2.2, seed + index)
-        rotated_x, rotated_y = 0.6 * x + 0.8 * y, 0.6 * y - 0.8 * x
-        squared, own = spots(
-            (rotated_y + wobble) / spacing,
-            (rotated_x - wobble) / spacing,
-            density * traits.moles,
-            seed + index,
-        )
-        radius = 0.3 + 0.75 * own**3
-        distance = squared.sqrt() * spacing
-        depth = 0.03 + 0.17 * (7 * own % 1) ** 2
-        total = total + depth * torch.sigmoid((radius - distance) / (0.12 + 0.16 * radius))
-    return total * fade(2.4, grid.texel)
-
-
-def _blemishes(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
-    total = torch.zeros(grid.size, device=grid.device)
-    if absent(traits.blemishes):
-        return total
-    x, y = fields["place_x"], fields["place_y"]
-    for index, (spacing, radius) in enumerate(((11.0, 1.3), (6.5, 0.7))):
-        density = 0.3 * traits.blemishes * (0.2 + fields["pores"])
-        wobble = 0.3 * octave(grid, 3.0, seed + index)
-        squared, own = spots((y + wobble) / spacing, (x + wobble) / spacing, density, seed + index)
-        size = radius * (0.4 + 0.8 * own) / spacing
-        total = total + 0.9 * (0.2 + own) * torch.exp(-0.5 * squared / size**2)
-    return total * (1 - fields["lips"])
+    wobble = 0.12 * octave(grid, 2.2, seed)
+    turned_x, turned_y = 0.6 * x + 0.8 * y - wobble, 0.6 * y - 0.8 * x + wobble
+    density = 0.13 * traits.moles
+    squared, own = spots(turned_y / _MOLE_CELL, turned_x / _MOLE_CELL, density, seed)
+    radius = 0.3 + 0.75 * own**3
+    depth = 0.03 + 0.17 * (7 * own % 1) ** 2
+    beyond = squared.sqrt() * _MOLE_CELL - radius
+    spot = depth * torch.sigmoid(-beyond / (0.12 + 0.16 * radius))
+    return spot * fade(2.4, grid.texel)
 
 
 def _capillaries(grid: Grid, fields: dict[str, Tensor], traits: Traits, seed: Seed) -> Tensor:
@@ -133,7 +118,7 @@ def specular_albedo(
     seed = traits.seed * 607 + 19
     patchy = 0.05 * fractal(grid, 12, 2.0, 0.7, seed)
     patchy = 1 + patchy + 0.06 * fractal(grid, 1.2, 0.25, 0.8, seed + 9)
-    base = (0.175 + 0.03 * traits.oiliness + 0.26 * fields["shine"]) * patchy
+    base = (0.205 + 0.03 * traits.oiliness + 0.26 * fields["shine"]) * patchy
     base = base * (1 - 0.6 * pits) * (1 - 0.5 * fields["cavity"]) * (1 - 0.75 * hair)
     base = base * (1 - 0.9 * fields["nostril"])
     return base.clamp(0.02, 0.6)[:, None]

@@ -210,7 +210,7 @@ def _block(
         "shape_normals": valid_normals(_normals(by_x, by_y, None)),
         "shape": _inner(shape),
         "mask": _inner(mask),
-        "occlusion": _inner(named["occlusion"][:, None]),
+        "occlusion": _inner(named["occlusion"][:, None]).clamp(0, 1),  # 1 but for rounding
     }
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 GOLDEN = 0.6180339887498949
 """Fractional golden ratio: successive seeds fall evenly over whatever it steps through."""
 
-_TONES = (0.005, 0.0095, 0.0175, 0.0275, 0.049, 0.125, 0.21)
+_TONES = (0.0045, 0.0073, 0.0152, 0.0272, 0.0465, 0.117, 0.21)
 """Melanin at the bounds of the six classes of typology angle, very light to dark."""
 
 _NEXT = 0x3C6EF372FE95
@@ -225,7 +225,7 @@ def _colour(dice: _Dice, tone: float, age: float) -> dict[str, float]:
         "oxygenation": dice.about(0.87, 0.035),
         "epidermis": dice.about(0.066, 0.006),
         "pheomelanin": dice.uniform(0.1, 0.35) + 0.25 * fair * dice.uniform(0, 1),
-        "carotene": dice.uniform(0.4, 1.2) * (1 - 0.2 * fair - 0.25 * fairest),
+        "carotene": dice.uniform(0.4, 1.2) * (1 - 0.15 * fair - 0.2 * fairest),
         "lip_blood": 0.018 * math.exp(dice.uniform(0, 1.5)),
         "lip_melanin": dice.uniform(-0.4, 0.5),
         "flush": dice.uniform(0.1, 1.0),
@@ -307,7 +307,7 @@ def _beard(dice: _Dice, man: bool) -> dict[str, float]:
         "moustache": moustache,
         "beard_length": length,
         "beard_fill": fill,
-        "beard_gaps": dice.uniform(0.3, 1.0) if dice.chance(0.3) else 0.0,
+        "beard_gaps": dice.uniform(0.3, 0.85) if dice.chance(0.3) else 0.0,
         "beard_edge": dice.uniform(-10, 8),
     }
 

@@ -13,3 +13,12 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
         main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     return caught.value.code, out, err
+
+
+def refused(capsys, *arguments) -> str:
+    """What a command says that must end with 2 and a message of three parts."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    for part in PARTS:
+        assert part in err
+    return err

@@ -4,7 +4,7 @@ import pytest
 
 from realface.maps.files import write_image
 from realface.maps.subject import Subject
-from tests.cli.command import PARTS, run
+from tests.cli.command import refused, run
 from tests.faces import write_face
 from tests.geometry.conftest import make_square, write_obj
 from tests.maps.conftest import pixels
@@ -13,14 +13,6 @@ from tests.maps.conftest import pixels
 @pytest.fixture
 def mesh(tmp_path):
     return write_obj(tmp_path / "square.obj", make_square())
-
-
-def refused(capsys, *arguments) -> str:
-    code, _, err = run(capsys, *arguments)
-    assert code == 2
-    for part in PARTS:
-        assert part in err
-    return err
 
 
 def test_bake_and_add(tmp_path, capsys, mesh):

@@ -4,18 +4,10 @@ import pytest
 
 from realface.maps.subject import Subject
 from realface.synthetic import ProceduralSubject
-from tests.cli.command import PARTS, run
+from tests.cli.command import refused, run
 from tests.geometry.conftest import as_mesh, make_square, write_obj
 
 SIZE = ("--height", 32, "--width", 48)
-
-
-def refused(capsys, *arguments) -> str:
-    code, _, err = run(capsys, *arguments)
-    assert code == 2
-    for part in PARTS:
-        assert part in err
-    return err
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,6 @@ def test_cut_lights_carry_the_whole_energy(count):
     total = as_directional_lights(radiance)[1].sum(0)
     torch.testing.assert_close(lights.colours.sum(1)[0], total)
     assert lights.harmonics.abs().max() == 0
-    brightest = lights.colours.sum(-1).max() / lights.colours.sum(-1).mean()
-    assert brightest < 2.5  # of equal shares, but for the texels that cannot be cut
 
 
 def test_many_lights_light_as_the_whole_surround_does():
@@ -177,6 +175,15 @@ def test_a_lamp_in_the_dark_becomes_one_light_of_its_place_and_size():
     lights = Environment(inside.expand(3, -1, -1).double()).lights(1)
     torch.testing.assert_close(lights.positions[0, 0, :3], axis.flatten(), atol=0.01, rtol=0)
     assert lights.radii.item() == pytest.approx(radius, rel=0.03)
+
+
+def test_two_lamps_become_two_lights_and_none_between():
+    lights = Environment((studio() - 0.4).clamp(min=0)).lights(2)
+    for place, radius in (((0.6, 0.5, 0.6), 0.1), ((-0.9, 0.1, 0.4), 0.15)):
+        cosines = lights.positions[0, :, :3] @ unit(texel(*place)).flatten()
+        nearest = int(cosines.argmax())
+        assert float(cosines[nearest]) > math.cos(0.01)
+        assert lights.radii[0, nearest].item() == pytest.approx(radius, rel=0.03)
 
 
 def test_a_uniform_surround_is_cut_into_caps_of_its_solid_angle():
@@ -225,10 +232,10 @@ def test_lamps_and_what_remains_carry_the_whole_energy(lamps):
 def test_hot_lamps_are_cut_out_where_they_are_and_the_rest_is_smooth():
     lights = Environment(studio()).surroundings(16, EXPONENTS)
     brightest = lights.positions[0, lights.colours[0, :, 0].argmax(), :3]
-    assert float(brightest @ unit(texel(0.6, 0.5, 0.6)).flatten()) > math.cos(0.05)
+    assert float(brightest @ unit(texel(0.6, 0.5, 0.6)).flatten()) > math.cos(0.1)  # within it
     weights = latlong.solid_angles(128, 256, studio())
     mean = (studio() * weights).sum((1, 2)).max() / (4 * math.pi)
-    assert float(lights.reflections.radiance.max()) < 2.5 * float(mean)
+    assert float(lights.reflections.radiance.max()) < 1.3 * float(mean)
 
 
 def test_surroundings_light_and_gleam_as_all_texels_do():
@@ -278,11 +285,17 @@ def test_what_is_no_environment_is_refused(tmp_path):
     write_image(tmp_path / "square.exr", np.zeros((8, 8, 3), np.float32))
     write_image(tmp_path / "grey.exr", np.zeros((8, 16, 1), np.float32))
     write_image(tmp_path / "negative.exr", np.full((8, 16, 3), -1, np.float32))
+    for broken in ("nan", "inf"):
+        holes = np.ones((8, 16, 3), np.float32)
+        holes[2, 3] = float(broken)
+        write_image(tmp_path / f"{broken}.exr", holes)
     for name, words in (
         ("photo.png", "uint8"),
         ("square.exr", "8x8"),
         ("grey.exr", "1 channels"),
         ("negative.exr", "down to -1"),
+        ("nan.exr", "NaN"),
+        ("inf.exr", "infinity"),
         ("missing.hdr", "no file"),
     ):
         with pytest.raises(InputError, match=words):

@@ -64,6 +64,12 @@ def test_a_plane_does_not_shadow_itself(towards):
     assert float(visibility(positions, -normals, None, light((*towards, 0.0))).max()) == 0
 
 
+@pytest.mark.parametrize("radius", [1.4, 2.0, math.pi])
+def test_a_light_wider_than_the_sky_stays_in_the_sky(radius):
+    positions, normals = plane()
+    assert float(visibility(positions, normals, None, light((*UP, 0.0), radius=radius)).min()) == 1
+
+
 @pytest.mark.parametrize("towards", [(0, 0, 1), (1, 0.2, 0.3), (-0.5, -1, 0.1), (0.3, 1, -0.4)])
 def test_a_sphere_shadows_itself_at_its_terminator_only(towards):
     positions, normals = sphere(80.0)
