@@ -179,8 +179,10 @@ def _blood(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits: 
     flush = flush + 0.8 * fields["ear"] + 0.7 * fields["lid"] + 0.3 * bump(x, y, (0, 49), (14, 8))
     pale = 0.3 * bump(x, y, (0, -30), (32, 9))
     mottle = fractal(grid, 26, 5.0, 0.62, seed)
-    blotches = octave(grid, 11, seed + 70) * (0.65 + cheeks + nose)
-    blotches = blotches + 1.9 * octave(grid, 6, seed + 71) * nose
+    blotches = octave(grid, 11, seed + 70) * (
+        0.65 + cheeks + nose + 0.4 * bump(x, y, (0, 70), (50, 18))
+    )
+    blotches = blotches + 2.2 * octave(grid, 6, seed + 71) * (nose + bump(x, y, (0, 14), (10, 13)))
     patches = 1 + 0.35 * octave(grid, 34, seed + 50)
     share = 1 + traits.flush * flush * patches - pale
     noise = traits.mottling * (0.2 * mottle + 0.17 * blotches)
@@ -206,6 +208,6 @@ def _melanin(grid: Grid, x: Tensor, y: Tensor, fields: dict[str, Tensor], traits
     eyes = traits.under_eye * 1.1 * fields["hollow"]
     eyes = eyes + (0.3 + 0.5 * traits.under_eye) * fields["lid"]
     sides = 0.25 * step(x.abs() - 62, 12)
-    mottle = traits.mottling * 0.13 * fractal(grid, 34, 3.0, 0.68, seed)
+    mottle = traits.mottling * 0.13 * fractal(grid, 34, 3.0, 0.6, seed)
     share = 1 + mild * (tan - pale + around * (1 - 0.5 * mild) + eyes + sides + mottle)
     return marked_melanin(grid, x, y, share, traits).clamp(min=0.05)
