@@ -103,7 +103,7 @@ def derive(arguments: Sequence[str]) -> None:
     shape_normals.add_argument("--blur", type=float, help="of the normals, in texels (none)")
     occlusion = kinds.add_parser("occlusion", help="from shape: how open each place is")
     texture = kinds.add_parser("texture", help="the reflectance maps, lit")
-    texture.add_argument("--seed", type=int, default=0, help="of random lights (0)")
+    texture.add_argument("--seed", type=int, help="of random lights (0)")
     texture.add_argument("--light", type=Path, help="panorama to light by instead, .hdr or .exr")
     for one in (normals, shape_normals, occlusion, texture):
         one.add_argument("subject", type=Path, help="subject folder")
@@ -112,7 +112,9 @@ def derive(arguments: Sequence[str]) -> None:
     if given.kind == "texture":
         from realface.shading.relight import light_subject
 
-        light_subject(given.subject, given.seed, given.light)
+        if given.light is not None and given.seed is not None:
+            raise InputError("--seed with --light", "one of them", "leave --seed out")
+        light_subject(given.subject, given.seed or 0, given.light)
     elif given.kind == "occlusion":
         from realface.shading.occlusion import derive_occlusion
 

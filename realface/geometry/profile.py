@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from realface.errors import InputError
+from realface.geometry.padding import fill_from_around
 
 MIDLINE = ("nasion", "nose_tip", "subnasale", "stomion", "pogonion")
 """Root of the nose, its tip, its foot, where the lips meet, the chin: downwards."""
@@ -111,39 +112,6 @@ def _smooth(depth: Tensor) -> Tensor:
     """Holes filled from what surrounds them, and all blurred a little."""
     known = ~depth.isnan()
     return fill_from_around(depth.nan_to_num(0.0), known, (_SOFT, 3.0, 7.0, 20.0, 60.0))
-
-
-def fill_from_around(image: Tensor, known: Tensor, deviations: tuple[float, ...]) -> Tensor:
-    """Blur an image and carry it on smoothly where it is not known, at growing widths.
-
-    Each width fills what finer ones could not see: mean of the known texels under a Gaussian.
-
-    Args:
-        image: ``(..., h, w)``, finite.
-        known: ``(h, w)`` bool, at least one of them true.
-        deviations: Of the Gaussians [texels], rising; the first blurs what is known.
-
-    Returns:
-        ``(..., h, w)``.
-    """
-    filled, weight = torch.zeros_like(image), torch.zeros(known.shape, device=image.device)
-    for deviation in deviations:
-        near = _blur(known.float(), deviation)
-        mean = _blur(image * known, deviation) / near.clamp(min=1e-12)
-        share = (near / 0.3).clamp(max=1) * (1 - weight)
-        filled, weight = filled + share * mean, weight + share
-    return filled / weight.clamp(min=1e-6)
-
-
-def _blur(image: Tensor, deviation: float) -> Tensor:
-    """Gaussian over ``(..., h, w)``, zero beyond the border, as two matrix products."""
-
-    def band(size: int) -> Tensor:
-        at = torch.arange(size, dtype=torch.float32, device=image.device)
-        weights = torch.exp(-0.5 * ((at[:, None] - at) / deviation) ** 2)
-        return weights / (deviation * math.sqrt(2 * math.pi))
-
-    return band(image.shape[-2]) @ image @ band(image.shape[-1])
 
 
 def _midline_rows(profile: Tensor) -> dict[str, int]:

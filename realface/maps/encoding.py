@@ -24,6 +24,14 @@ def linear_to_srgb(values: Tensor) -> Tensor:
     return torch.where(values <= 0.0031308, toe, curve)
 
 
+def xyz_to_linear(values: Tensor) -> Tensor:
+    """CIE XYZ under D65, ``(..., 3)`` with Y of white 1, to linear sRGB (IEC 61966-2-1)."""
+    matrix = values.new_tensor(
+        ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
+    )
+    return values @ matrix.T
+
+
 def unit(vectors: Tensor) -> Tensor:
     """Vectors ``(..., 3, H, W)`` at unit length, float32 or wider; a zero vector stays zero.
 

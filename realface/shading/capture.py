@@ -1,12 +1,12 @@
 """A texture as a capture gives it, from a sample's maps: random light, shadows and scattering."""
 
-import math
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realface.shading.blinn_phong import shininess_from_exponent
 from realface.shading.lights import Lights
 from realface.shading.patch_shadows import aperture_visibility, stray_shadows
 from realface.shading.random_lights import studio_lights, varied_lights
@@ -15,8 +15,12 @@ from realface.shading.subsurface import SKIN_RADII, texel_size
 
 Lighting = Literal["varied", "studio"]
 
-SCATTERING_MARGIN = 1.4
-"""Distance from a patch's edge within which scattered light is not known [mm]: AvatarMe++'s."""
+SCATTERING_MARGIN = 2.8
+"""Distance from a patch's edge within which scattered light is not known [mm].
+
+Farther in, less than a tenth of the red light and 3 % of the green comes from beyond the edge, for
+`SKIN_RADII`; all of it would be a wider rim than a patch has room for.
+"""
 
 
 def random_texture(
@@ -43,7 +47,7 @@ def random_texture(
     shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
     varied = {
         "translucency": shares[0].expand_as(mask),
-        "exponent": _shininess(10 * 6 ** shares[1]).expand_as(mask),
+        "exponent": shininess_from_exponent(10 * 6 ** shares[1]).expand_as(mask),
     }
     return lit_texture(
         {**varied, **maps},
@@ -51,11 +55,6 @@ def random_texture(
         visibility=_patch_visibility(maps, lights, generator),
         scattering=SKIN_RADII,
     )
-
-
-def _shininess(exponent: Tensor) -> Tensor:
-    """AvatarMe++'s, of an exponent: the other way round than `exponent_from_shininess`."""
-    return torch.log(exponent) / math.log(140)
 
 
 def _patch_visibility(
@@ -66,7 +65,9 @@ def _patch_visibility(
     if "occlusion" not in maps:
         return seen
     # From the patch's middle: a cone's rim is softer than lamps' directions differ over it.
-    middle = maps["shape"].mean(dim=(2, 3))[:, None]
+    mask = maps["mask"]
+    middle = (maps["shape"] * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3)).clamp(min=1)
+    middle = middle[:, None]
     towards = F.normalize(lights.positions[..., :3] - lights.positions[..., 3:] * middle, dim=2)
     open_share = [
         aperture_visibility(maps["occlusion"], maps["diffuse_normals"], direction[..., None, None])
@@ -91,4 +92,4 @@ def known_light(mask: Tensor, positions: Tensor) -> Tensor:
     texels = torch.minimum(
         torch.minimum(row, height - 1 - row), torch.minimum(column, width - 1 - column)
     )
-    return mask * (texels * texel_size(positions) >= SCATTERING_MARGIN)
+    return mask * (texels * texel_size(positions, mask) >= SCATTERING_MARGIN)

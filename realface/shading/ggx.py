@@ -102,6 +102,7 @@ def directional_albedo(cos_view: Tensor, f0: Tensor, roughness: Tensor) -> Tenso
 
 
 @functools.cache
+@torch.inference_mode(False)  # kept, and so fit for gradients whoever asks first
 def _albedo_table() -> Tensor:
     """A and B ``(1, 2, cos_view, roughness)``, by half vectors drawn from the distribution."""
     grid = (torch.arange(_CELLS, dtype=torch.float64) + 0.5) / _CELLS

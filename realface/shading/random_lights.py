@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realface.maps.encoding import xyz_to_linear
 from realface.shading import harmonics
 from realface.shading.exposure import scaled, white_card
 from realface.shading.lights import Lights, point_lights
@@ -155,11 +156,4 @@ def planckian(kelvin: Tensor) -> Tensor:
     daylight = ((3.0817580 * x - 5.87338670) * x + 3.75112997) * x - 0.37001483
     y = torch.where(kelvin < 2222, candle, torch.where(kelvin < 4000, bulb, daylight))
     xyz = torch.stack((x / y, torch.ones_like(x), (1 - x - y) / y), dim=-1)
-    to_srgb = xyz.new_tensor(  # IEC 61966-2-1
-        (
-            (3.2406, -1.5372, -0.4986),
-            (-0.9689, 1.8758, 0.0415),
-            (0.0557, -0.2040, 1.0570),
-        )
-    )
-    return (xyz @ to_srgb.T).clamp(min=0.01)
+    return xyz_to_linear(xyz).clamp(min=0.01)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, pad
 
-from realface.geometry.profile import face_landmarks, fill_from_around
+from realface.geometry.padding import fill_from_around
+from realface.geometry.profile import face_landmarks
 from realface.synthetic.lattice import CHART_TOP, CHART_WIDTH
 from realface.synthetic.subject import ProceduralSubject
 

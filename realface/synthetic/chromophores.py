@@ -20,6 +20,8 @@ import math
 import torch
 from torch import Tensor
 
+from realface.maps.encoding import xyz_to_linear
+
 MELANIN = (0.004, 0.60)
 """Range of the share of the epidermis that is melanosomes: 1.3 % in the fairest skin, 43 % in the
 darkest (Jacques, "Skin optics", Oregon Medical Laser Center News, 1998), and room for moles."""
@@ -194,8 +196,5 @@ def _linear_srgb(spectrum: Tensor) -> Tensor:
     y = lobe(0.821, 568.8, 46.9, 40.5) + lobe(0.286, 530.9, 16.3, 31.1)
     z = lobe(1.217, 437.0, 11.8, 36.0) + lobe(0.681, 459.0, 26.0, 13.8)
     seen = torch.stack((x, y, z)) * nanometres.new_tensor(_D65)
-    to_srgb = seen.new_tensor(  # IEC 61966-2-1
-        ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
-    )
-    weights = to_srgb @ seen
+    weights = xyz_to_linear(seen.T).T
     return (spectrum @ (weights / weights.sum(dim=1, keepdim=True)).T).clamp(min=0)

@@ -125,6 +125,7 @@ def bspline_weights(
 
 
 @cache
+@torch.inference_mode(False)  # kept, and so fit for gradients whoever asks first
 def _basis(device: torch.device, derivative: bool) -> Tensor:
     """The four pieces of the cubic B-spline as polynomials, highest power first, ``(4, 4)``."""
     pieces = torch.tensor([[-1.0, 3, -3, 1], [3, -6, 3, 0], [-3, 0, 3, 0], [1, 4, 1, 0]]) / 6

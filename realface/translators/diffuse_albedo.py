@@ -27,8 +27,8 @@ class DiffuseAlbedo(Translator):
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
-        """Dims ambient light, and sharpens or dulls highlights, where they are there."""
-        return ("occlusion", "exponent")
+        """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
+        return ("occlusion", "exponent", "translucency")
 
     @torch.no_grad()
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:

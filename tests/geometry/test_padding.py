@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from realface.geometry.padding import pad_islands
+from realface.geometry.padding import fill_from_around, pad_islands
 
 
 def island(height=20, width=30):
@@ -49,3 +49,11 @@ def test_full_and_empty_masks_change_nothing():
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match="mask"):
         pad_islands(torch.zeros(3, 4, 4), torch.zeros(1, 4, 5), 1)
+
+
+def test_filling_keeps_a_constant_and_reaches_everywhere():
+    known = torch.zeros(40, 50, dtype=torch.bool)
+    known[3:9, 4:12] = True
+    image = torch.where(known, 0.7, -100.0).expand(2, 40, 50)
+    filled = fill_from_around(image, known, (1.0, 5.0, 30.0))
+    torch.testing.assert_close(filled, torch.full_like(filled, 0.7))

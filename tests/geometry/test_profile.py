@@ -8,7 +8,7 @@ from realface.errors import InputError
 from realface.geometry.bake import bake
 from realface.geometry.mesh import load_mesh
 from realface.geometry.normals import normals_from_shape
-from realface.geometry.profile import MIDLINE, PAIRED, face_landmarks, fill_from_around
+from realface.geometry.profile import MIDLINE, PAIRED, face_landmarks
 
 NOSE = [(-13.0, 0.0), (-9.0, 12.0), (0.0, 20.0), (12.0, 15.0), (34.0, 0.0)]
 """Height of the ridge of the nose over the face, bottom up [mm]."""
@@ -137,13 +137,6 @@ def test_no_face_is_refused(face):
         with pytest.raises(InputError, match="what to do"):
             face_landmarks(*other)
 
-
-def test_filling_keeps_a_constant_and_reaches_everywhere():
-    known = torch.zeros(40, 50, dtype=torch.bool)
-    known[3:9, 4:12] = True
-    image = torch.where(known, 0.7, -100.0).expand(2, 40, 50)
-    filled = fill_from_around(image, known, (1.0, 5.0, 30.0))
-    torch.testing.assert_close(filled, torch.full_like(filled, 0.7))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from realface.shading.capture import SCATTERING_MARGIN, known_light, random_texture
+from realface.shading.subsurface import scatter
 from tests.faces import face_batch
 
 
@@ -47,6 +48,29 @@ def test_a_sample_s_own_maps_come_before_random_ones():
     maps = face_batch(24, 3)
     dull = {**maps, "exponent": torch.zeros_like(maps["mask"])}
     assert not torch.equal(seeded(maps, "varied", 5), seeded(dull, "varied", 5))
+
+
+def test_little_light_comes_from_beyond_the_rim():
+    """A whole map against its crop, at a step of light on the crop's edge."""
+    texel, side = 0.1, 160
+    size = torch.full((1, 1, side, 2 * side), texel)
+    light = torch.ones(1, 3, side, 2 * side)
+    light[..., :side] = 0
+    whole = scatter(light, None, size)[..., side:]
+    alone = scatter(light[..., side:], None, size[..., side:])
+    missing = (alone - whole).abs()[0, :, side // 2, int(SCATTERING_MARGIN / texel)]
+    assert (missing < torch.tensor((0.1, 0.03, 0.01))).all()
+
+
+def test_garbage_outside_the_mask_changes_no_texture_inside():
+    maps = face_batch(24, 3)
+    outside = maps["mask"] < 0.5
+    wild = {**maps, "shape": torch.where(outside, 1e3 * torch.randn(3, 3, 24, 24), maps["shape"])}
+    inside = ~outside.expand_as(maps["diffuse_albedo"])
+    clean, other = (seeded(one, "varied", 6)[inside] for one in (maps, wild))
+    torch.testing.assert_close(clean, other)
+    known = (known_light(one["mask"], one["shape"]) for one in (maps, wild))
+    assert torch.equal(*known)
 
 
 def test_light_is_known_where_no_stranger_scatters_in():

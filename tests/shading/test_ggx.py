@@ -108,3 +108,13 @@ def test_roughness_and_exponent_convert_both_ways():
     torch.testing.assert_close(ggx.roughness_from_exponent(exponent), roughness)
     assert exponent[-1] == pytest.approx(0, abs=1e-12)
     assert ggx.exponent_from_roughness(number(0.5)).item() == pytest.approx(30)
+
+
+def test_a_table_made_without_gradients_serves_where_there_are_some():
+    ggx._albedo_table.cache_clear()
+    ones = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    with torch.inference_mode():
+        ggx.directional_albedo(0.5 * ones, 0.04 * ones, 0.4 * ones)
+    rough = (0.4 * ones).requires_grad_()
+    ggx.directional_albedo(0.5 * ones, 0.04 * ones, rough).sum().backward()
+    assert rough.grad.abs() > 0
