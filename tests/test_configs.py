@@ -61,7 +61,8 @@ def test_translator_config(capsys, name, smoke):
     assert {key: model["init_args"][key] for key in words} == words
     # The config names every argument, so that nobody has to look for a default; only de-lighting
     # reads a lit texture.
-    assert model["init_args"].keys() - words.keys() <= {"licence", "lighting", "flaw_probability"}
+    left = {"licence", "lighting", "flaw_probability", "input_flaws"}
+    assert model["init_args"].keys() - words.keys() <= left
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

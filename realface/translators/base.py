@@ -16,7 +16,7 @@ from realface.losses.adversarial import least_squares_discriminator, least_squar
 from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
-from realface.maps.kinds import KINDS
+from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.metrics.angular import angular_error_degrees
 from realface.metrics.image import SMALLEST, psnr, ssim
 from realface.networks.channels import (
@@ -30,6 +30,7 @@ from realface.networks.channels import (
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.shading.capture import Lighting
+from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.tiling.windows import next_multiple
 from realface.weights import Descriptor
 
@@ -73,11 +74,13 @@ class Translator(pl.LightningModule):
         lighting: Of textures, which de-lighting alone reads: ``varied`` (rooms, skies and lamps,
             cast shadows, scattering) or ``studio`` (AvatarMe++'s, around three lamps).
         flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture.
+        input_flaws: Of files, put on the reflectance maps that are read in training, not on the
+            truth: names of `realface.synthetic.flaws.IN_INPUTS`.
         clip_gradient_norm: Of each network; 0: not clipped.
         licence: Of the weights, kept in their descriptor.
 
     Raises:
-        InputError: If an input is unknown, or all three weights are 0.
+        InputError: If an input or a flaw is unknown, or all three weights are 0.
         ValueError: If a network refuses a number.
     """
 
@@ -113,6 +116,7 @@ class Translator(pl.LightningModule):
         reconstruction_weight: float = 0.0,
         lighting: Lighting = "varied",
         flaw_probability: float = 0.0,
+        input_flaws: list[str] | None = None,
         clip_gradient_norm: float = 0.0,
         licence: str | None = None,
     ) -> None:
@@ -135,6 +139,8 @@ class Translator(pl.LightningModule):
             )
         self.lighting: Lighting = lighting
         self.flaw_probability = flaw_probability
+        self.input_flaws = tuple(input_flaws or ())
+        check_flaws(self.input_flaws, IN_INPUTS)
         self.clip_gradient_norm = clip_gradient_norm
         self.licence = licence
         channels = input_channels(inputs)
@@ -243,7 +249,7 @@ class Translator(pl.LightningModule):
         both = optimizers if isinstance(optimizers, list) else [optimizers]
         maps = self.prepare(batch, None)
         truth, mask = maps[self.output], maps.get("known", maps["mask"])
-        inputs = assemble(maps, self.inputs) * maps["mask"]
+        inputs = assemble(self._as_read(maps), self.inputs) * maps["mask"]
         # Before the generator's step freezes the discriminator: both steps look at it.
         real = self._judge(inputs, truth, mask) if self.discriminator else []
         self.toggle_optimizer(both[0])
@@ -261,6 +267,15 @@ class Translator(pl.LightningModule):
         scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
         self.log_dict(scalars, batch_size=len(mask))
         self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
+
+    def _as_read(self, maps: Maps) -> Maps:
+        """The maps with the flaws of files on those that a network made or somebody captured."""
+        read = {kind: maps[kind] for kind in REFLECTANCE if kind in maps}
+        if not self.input_flaws or not read:
+            return maps
+        seeds = torch.randint(1 << 31, (len(maps["mask"]),)).tolist()
+        with torch.no_grad():
+            return {**maps, **apply_flaws(read, self.input_flaws, seeds)}
 
     def _generator_losses(
         self,

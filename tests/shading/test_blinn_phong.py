@@ -70,7 +70,7 @@ def test_normalised_reflectance_is_reciprocal():
     torch.testing.assert_close(there, back)
 
 
-@pytest.mark.parametrize("exponent", [9.0, 27.0, 140.0])
+@pytest.mark.parametrize("exponent", [9.0, 12.0, 27.0, 140.0])
 @pytest.mark.parametrize(("degrees", "tolerance"), [(0, 0.002), (30, 0.02), (50, 0.05), (75, 0.12)])
 def test_directional_albedo_is_the_integral(exponent, degrees, tolerance):
     angle = math.radians(degrees)
@@ -80,14 +80,14 @@ def test_directional_albedo_is_the_integral(exponent, degrees, tolerance):
     assert found == pytest.approx(expected, abs=tolerance * head_on)
 
 
-@pytest.mark.parametrize("exponent", [9.0, 27.0, 140.0])
+@pytest.mark.parametrize("exponent", [9.0, 12.0, 27.0, 140.0])
 @pytest.mark.parametrize("degrees", [0, 30, 50, 65, 80])
 def test_normalised_directional_albedo_is_the_integral(exponent, degrees):
     angle = math.radians(degrees)
     cos_view = texel(math.cos(angle))
     found = blinn_phong.normalised_directional_albedo(cos_view, number(exponent)).item()
     expected = reflected(blinn_phong.normalised_lobe, exponent, angle)
-    assert found == pytest.approx(expected, abs=0.035)
+    assert found == pytest.approx(expected, abs=0.04)
     assert blinn_phong.normalised_directional_albedo(-cos_view, number(exponent)) == 0
 
 

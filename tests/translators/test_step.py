@@ -185,6 +185,23 @@ def test_nan_outside_the_mask_harms_nothing():
     assert all(torch.isfinite(parameter).all() for parameter in model.generator.parameters())
 
 
+def test_flaws_of_files_are_on_what_is_read_and_not_on_the_truth():
+    plain = build(SpecularAlbedo, **RECONSTRUCTION)
+    flawed = build(SpecularAlbedo, input_flaws=["blur", "quantisation"], **RECONSTRUCTION)
+    maps = face_batch(32)
+    assert plain._as_read(maps) is maps
+    read = flawed._as_read(maps)
+    assert (read["diffuse_albedo"] - maps["diffuse_albedo"]).abs().max() > 0.001
+    assert torch.equal(read["shape"], maps["shape"])
+    trainer().fit(flawed, loader())
+    assert torch.equal(maps["diffuse_albedo"], face_batch(32)["diffuse_albedo"])
+
+
+def test_a_flaw_of_captures_is_none_of_files():
+    with pytest.raises(InputError, match="noise_fill"):
+        build(SpecularAlbedo, input_flaws=["noise_fill"])
+
+
 def test_the_rim_without_known_light_is_seen_and_not_judged():
     """Under scattering: an input like the rest, and no loss or metric."""
     model = build(DiffuseAlbedo, norm="none", **RECONSTRUCTION)
@@ -428,4 +445,4 @@ def test_delighting_needs_no_stored_texture_but_what_lights_it():
     model = build(DiffuseAlbedo)
     assert "texture" not in model.required_kinds
     assert {*REFLECTANCE, "shape"} <= set(model.required_kinds)
-    assert set(model.optional_kinds) == {"occlusion", "exponent"}
+    assert set(model.optional_kinds) == {"occlusion", "exponent", "translucency"}
