@@ -37,7 +37,8 @@ ROWS = {"forehead": ("forehead",), "cheeks": ("right cheek", "left cheek"), "nos
 FLOOR = 6.0  # dB that a band must stand above the encoding's own noise
 LIMIT = 3.0  # dB
 LIGHT = 28.0  # degrees of typology angle: the scan's man is lighter
-OLD, FRECKLED = 0.5, 0.15  # traits: he is neither
+OLD, FRECKLED, STUBBLED = 0.5, 0.15, 0.3  # traits: he is neither of the first two
+MARKS = ("face_paint", "dirt", "vitiligo", "birthmark", "melasma", "tan_line")
 SHOWN = 3072  # width of the procedural maps that are measured: 0.1 mm a texel
 PLACES = {
     "forehead": ((0, 71), (10, 10)),
@@ -147,9 +148,12 @@ def report_spectra(
 
 
 def like_the_scan(seed: int, found: dict[str, Tensor]) -> bool:
+    """Light, not old, hardly freckled; no hair, beard, marks or paint where he has bare skin."""
     traits = draw_traits([seed], torch.device("cpu"))
-    plain = traits.age.item() < OLD and traits.freckles.item() < FRECKLED
-    return plain and float(typology_angle(found["cheek"])) > LIGHT
+    plain = traits.age < OLD and traits.freckles < FRECKLED and traits.beard < STUBBLED
+    bare = traits.hairline > 90 and traits.curtain > 150 and traits.widows_peak == 0
+    clean = all(getattr(traits, name) == 0 for name in MARKS)
+    return bool(plain) and bool(bare) and clean and float(typology_angle(found["cheek"])) > LIGHT
 
 
 def subject_patches(seed: int) -> dict[str, Patch]:

@@ -1,19 +1,19 @@
 """`realface report`: a contact sheet, or a gallery of several subjects."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from realface.cli.console import say
+from realface.cli.flags import subject_parser
 from realface.errors import InputError
 
 
 def report(arguments: Sequence[str]) -> None:
     """Draw the contact sheet of a subject, or one page of many."""
-    parser = argparse.ArgumentParser(
-        prog="realface report",
-        description="A contact sheet of a subject's maps; of a folder of subjects, a gallery: "
-        "their maps and their faces under four lights.",
+    parser = subject_parser(
+        "report",
+        "A contact sheet of a subject's maps; of a folder of subjects, a gallery: their maps and "
+        "their faces under four lights.",
     )
     parser.add_argument("folder", type=Path, help="subject, what infer.py wrote, or subjects")
     parser.add_argument("--inputs", type=Path, help="subject that it was predicted from")

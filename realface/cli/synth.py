@@ -5,11 +5,14 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realface.cli.console import progress, say
 from realface.cli.flags import add_mesh_part, add_size, subject_parser
 from realface.errors import InputError
+
+if TYPE_CHECKING:
+    from realface.maps.record import SubjectRecord
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the first subject (%(default)s)")
     parser.add_argument("--lit", action="store_true", help="also light each one: a texture")
     parser.add_argument(
-        "--flaws",
-        nargs="+",
+        "--flaw",
+        action="append",
         default=[],
+        dest="flaws",
         metavar="NAME",
-        help="of captures, put on the maps: leaning_normals background noise_fill "
-        "blur misregistration quantisation",
+        help="of captures, put on the maps; repeat it: leaning_normals, background, noise_fill; in "
+        "folders that stand for captured inputs, since pack takes maps for the truth, also blur, "
+        "misregistration, quantisation",
     )
     patches = parser.add_argument_group("shards instead of folders")
     patches.add_argument("--patches", type=int, help="make so many patches, as shards")
@@ -65,20 +70,18 @@ def _parser() -> argparse.ArgumentParser:
 def _check(given: argparse.Namespace) -> None:
     if given.subjects is not None and given.subjects < 1:
         raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
-    if given.seed < 0:
-        raise InputError(f"--seed {given.seed}", "0 or more", "correct the flag")
     for needed, names in (("patches", _OF_PATCHES), ("mesh", _OF_MESHES)):
         if getattr(given, needed) is not None:
             continue
         for name in names:
-            if getattr(given, name):
+            if _is_given(getattr(given, name)):
                 flag = name.replace("_", "-")
                 raise InputError(
                     f"--{flag} without --{needed}", "both or neither", "add or drop one"
                 )
     if given.patches is not None:
         for name in ("mesh", "lit"):
-            if getattr(given, name):
+            if _is_given(getattr(given, name)):
                 raise InputError(
                     f"--{name} with --patches",
                     "patches of procedural heads, which training lights",
@@ -86,9 +89,17 @@ def _check(given: argparse.Namespace) -> None:
                 )
 
 
+def _is_given(value: object) -> bool:
+    """Whether a flag was given, if only as 0 or as an empty word."""
+    return value is not None and value is not False
+
+
 def _synth_patches(given: argparse.Namespace) -> None:
     from realface.data.pack_procedural import pack_procedural
+    from realface.synthetic.folder import check_seeds
 
+    subjects = given.patches if given.subjects is None else given.subjects
+    check_seeds(given.seed, max(1, min(subjects, given.patches)))
     with progress("patches") as update:
         update(0, given.patches)
         packed = pack_procedural(
@@ -109,18 +120,23 @@ def _synth_patches(given: argparse.Namespace) -> None:
 def _synth_folders(given: argparse.Namespace) -> None:
     from realface.maps.subject import Subject
     from realface.shading.relight import light_subject
-    from realface.synthetic.folder import write_subject
+    from realface.synthetic.folder import check_seeds, subject_name, write_subject
     from realface.synthetic.on_mesh import write_subject_on_mesh
 
     subjects = 8 if given.subjects is None else given.subjects
+    check_seeds(given.seed, subjects)
     size = given.height, given.width
+    seeds = range(given.seed, given.seed + subjects)
+    folders = [given.out / subject_name(seed) for seed in seeds]
+    there = [
+        _is_there(folder, size, _about(given, seed))
+        for seed, folder in zip(seeds, folders, strict=True)
+    ]
     on_mesh = _mesh_arguments(given)
     with progress("subjects") as update:
-        for number in range(subjects):
+        for number, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
             update(number, subjects)
-            seed = given.seed + number
-            folder = given.out / f"synthetic-{seed:06d}"
-            if not _is_there(folder, size):
+            if not there[number]:
                 if on_mesh is None:
                     write_subject(seed, folder, *size, given.flaws)
                 else:
@@ -145,24 +161,52 @@ def _mesh_arguments(given: argparse.Namespace) -> tuple[Any, dict[str, Any]] | N
     return mesh, {
         "millimetres_per_unit": given.millimetres_per_unit,
         "landmarks": read_landmarks(given.landmarks) if given.landmarks else None,
-        "source": given.source or given.mesh.name,
+        "source": _mesh_source(given),
         "licence": given.licence,
     }
 
 
-def _is_there(folder: Path, size: tuple[int, int]) -> bool:
-    """Whether an earlier run has made this subject, whole and at this size."""
+def _mesh_source(given: argparse.Namespace) -> str:
+    return str(given.mesh.name if given.source is None else given.source)
+
+
+def _about(given: argparse.Namespace, seed: int) -> "SubjectRecord":
+    """What will be recorded of a subject."""
+    from realface.synthetic.folder import about_subject
+    from realface.synthetic.on_mesh import about_subject_on_mesh
+
+    if given.mesh is None:
+        return about_subject(seed, given.flaws)
+    return about_subject_on_mesh(seed, _mesh_source(given), given.licence, given.flaws)
+
+
+def _is_there(folder: Path, size: tuple[int, int], about: "SubjectRecord") -> bool:
+    """Whether an earlier run has made this very subject, whole and at this size."""
     from realface.maps.record import FILE_NAME
     from realface.maps.subject import Subject
 
     if not (folder / FILE_NAME).exists():
         return False
-    found = Subject(folder).size()
-    if found != size:
+    subject = Subject(folder)
+    found, wanted = _facts(subject.record, subject.size()), _facts(about, size)
+    other = [name for name in wanted if found[name] != wanted[name]]
+    if other:
         raise InputError(
-            f"{folder} of {found[0]}x{found[1]} (height x width)",
-            f"{size[0]}x{size[1]}, or a new folder",
-            "name another folder, or remove this one",
+            f"{folder} with " + ", ".join(f"{name} {found[name]}" for name in other),
+            ", ".join(f"{name} {wanted[name]}" for name in other) + ", or a new folder",
+            "ask for what is there, name another folder, or remove this one",
         )
     log.info("%s is there already", folder)
     return True
+
+
+def _facts(record: "SubjectRecord", size: tuple[int, int]) -> dict[str, str]:
+    """What tells subjects of one name apart, in words."""
+    return {
+        "height": str(size[0]),
+        "width": str(size[1]),
+        "seed": str(record.seed),
+        "source": str(record.source),
+        "licence": str(record.licence),
+        "flaws": " ".join(record.flaws) or "none",
+    }

@@ -1,12 +1,13 @@
 """Shards to batches, for Lightning."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 import webdataset
 
+from realface.data.patch_datamodule import PatchDataModule
 from realface.data.shards import all_samples, endless_samples, read_index, shard_urls
 from realface.data.transforms import (
     Augment,
@@ -15,12 +16,11 @@ from realface.data.transforms import (
     ReadPatch,
     ToTensors,
     collate,
-    mirror,
 )
 from realface.errors import InputError, RealfaceError
 
 
-class ReflectanceDataModule(pl.LightningDataModule):
+class ReflectanceDataModule(PatchDataModule):
     """Streams training and validation batches from a folder of shards.
 
     Args:
@@ -104,11 +104,17 @@ class ReflectanceDataModule(pl.LightningDataModule):
         scale = self._index["millimetres_per_texel"]
         return None if scale is None else float(scale)
 
-    def train_dataloader(self) -> webdataset.WebLoader:
+    def train_dataloader(self) -> "LateLoader":
         """Endless batches, cut into epochs of ``samples_per_epoch``."""
         rank, world = self._ranks()
-        epoch = self.trainer.current_epoch if self.trainer else 0
         urls = shard_urls(self.shards, self._index, "train")
+        steps = max(1, self.samples_per_epoch // (self.batch_size * world))
+        return LateLoader(lambda: self._batches_from(self.epoch_now(), urls, rank, steps), steps)
+
+    def _batches_from(
+        self, epoch: int, urls: list[str], rank: int, steps: int
+    ) -> webdataset.WebLoader:
+        """The batches of an epoch, and of those after it."""
         batches = webdataset.DataPipeline(
             endless_samples(urls, self.seed, self.shuffle, rank=rank, epoch=epoch),
             webdataset.map(ReadPatch(self._kinds, self._optional)),
@@ -116,9 +122,7 @@ class ReflectanceDataModule(pl.LightningDataModule):
             Augment(self.crop, self.tone_probability, self.seed, rank=rank, epoch=epoch),
             webdataset.batched(self.batch_size, collation_fn=collate),
         )
-        steps = max(1, self.samples_per_epoch // (self.batch_size * world))
-        loader = self._loader(batches, self.workers).with_epoch(steps)
-        return loader.with_length(steps, silent=True)
+        return self._loader(batches, self.workers).with_epoch(steps)
 
     def val_dataloader(self) -> webdataset.WebLoader:
         """Every validation sample once, cropped in the middle."""
@@ -157,12 +161,28 @@ class ReflectanceDataModule(pl.LightningDataModule):
         )
         return loader.compose(raise_carried)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Mirror training samples on the device."""
-        if self.trainer is None or not self.trainer.training:
-            return batch
-        chosen = torch.rand(len(batch["key"]), device=batch["mask"].device)
-        return mirror(batch, chosen < self.mirror_probability)
+
+class LateLoader:
+    """A loader that is made when its first batch is asked for: it may not know its epoch before.
+
+    Args:
+        make: Makes the loader, once; it counts the epochs itself.
+        steps: Batches in an epoch.
+    """
+
+    def __init__(self, make: Callable[[], webdataset.WebLoader], steps: int) -> None:
+        self._make, self._steps = make, steps
+
+    @cached_property
+    def loader(self) -> webdataset.WebLoader:
+        """The loader."""
+        return self._make()
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self.loader
+
+    def __len__(self) -> int:
+        return self._steps
 
 
 def carry_error(batches: Iterable[Batch]) -> Iterator[Batch | RealfaceError]:

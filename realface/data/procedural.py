@@ -16,12 +16,14 @@ from realface.data.transforms import Batch
 from realface.errors import InputError
 from realface.synthetic import subject_windows
 from realface.synthetic.flaws import apply_flaws
+from realface.synthetic.folder import subject_name as subject_name
 from realface.synthetic.lattice import Window
 from realface.synthetic.placement import placements, valid_share
 
-TRAINING_SUBJECTS = range(1024, 2**31)
-VALIDATION_SUBJECTS = range(1024)
-"""Seeds of the subjects that are trained on, and of those that are held out."""
+TRAINING_SUBJECTS = range(2**31 - 1024)
+VALIDATION_SUBJECTS = range(2**31 - 1024, 2**31)
+"""Seeds of the subjects that are trained on, and of those that are held out: the last ones, since
+people and `realface synth` count from 0."""
 
 _TRIES = 1000  # windows drawn before a minimum share of valid texels is given up
 
@@ -115,11 +117,6 @@ def make_batch(draw: Draw, device: torch.device | str, flaws: Sequence[str] = ()
         **maps,
         "shape": maps["shape"] - centres[:, :, None, None],
     }
-
-
-def subject_name(seed: int) -> str:
-    """The name of a procedural subject's folder and of the subject in shards."""
-    return f"synthetic-{seed:06d}"
 
 
 def patch_key(seed: int, window: Window) -> str:

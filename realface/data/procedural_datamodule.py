@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import pytorch_lightning as pl
 import torch
 
+from realface.data.patch_datamodule import PatchDataModule
 from realface.data.procedural import (
     TRAINING_SUBJECTS,
     VALIDATION_SUBJECTS,
@@ -13,14 +13,14 @@ from realface.data.procedural import (
     draw_batch,
     make_batch,
 )
-from realface.data.transforms import Batch, mirror
+from realface.data.transforms import Batch
 from realface.errors import InputError
 from realface.synthetic.flaws import IN_TRUTH, check_flaws
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.placement import placements
 
 
-class ProceduralDataModule(pl.LightningDataModule):
+class ProceduralDataModule(PatchDataModule):
     """Training and validation batches of procedural subjects, without end and without files.
 
     The loader carries draws; the maps are made where Lightning would copy a batch to the device.
@@ -65,8 +65,9 @@ class ProceduralDataModule(pl.LightningDataModule):
             ("samples_per_epoch", samples_per_epoch, samples_per_epoch >= 1, "at least 1"),
             ("validation_samples", validation_samples, 1 <= validation_samples <= held,
              f"between 1 and {held}"),
+            ("widest_map", widest_map, widest_map >= 1, "at least 1"),
             ("narrowest_map", narrowest_map, 1 <= narrowest_map <= widest_map,
-             f"at most widest_map, {widest_map}"),
+             f"between 1 and widest_map, {widest_map}"),
             ("minimum_valid", minimum_valid, 0 <= minimum_valid <= 1, "a share"),
             ("mirror_probability", mirror_probability, 0 <= mirror_probability <= 1,
              "a probability"),
@@ -118,8 +119,9 @@ class ProceduralDataModule(pl.LightningDataModule):
         steps = max(1, self.samples_per_epoch // (self.batch_size * world))
 
         def epoch() -> Iterator[Draw]:
-            first = steps * (self.trainer.current_epoch if self.trainer else 0)
-            return (self.training_draw(first + step, rank) for step in range(steps))
+            first = steps * self.epoch_now()  # a generator: at the first batch, not before
+            for step in range(first, first + steps):
+                yield self.training_draw(step, rank)
 
         return _Draws(epoch, steps)
 
@@ -141,13 +143,6 @@ class ProceduralDataModule(pl.LightningDataModule):
     ) -> Batch:
         """Make the batch on the device."""
         return make_batch(batch, device, self.flaws)
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Mirror training samples on the device."""
-        if self.trainer is None or not self.trainer.training:
-            return batch
-        chosen = torch.rand(len(batch["key"]), device=batch["mask"].device)
-        return mirror(batch, chosen < self.mirror_probability)
 
 
 class _Draws:

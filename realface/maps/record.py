@@ -152,6 +152,8 @@ class SubjectRecord:
         licence: On what terms.
         expires: ISO date after which the data must be destroyed, or None.
         seed: Of a procedural subject, or None.
+        flaws: Of captures, put on the maps of a procedural subject, in the order they were put
+            on; what was written before this was recorded has none.
         version: Of this format.
     """
 
@@ -161,6 +163,7 @@ class SubjectRecord:
     licence: str | None = None
     expires: str | None = None
     seed: int | None = None
+    flaws: tuple[str, ...] = ()
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -177,6 +180,8 @@ class SubjectRecord:
         for name in ("source", "licence", "expires"):
             _require_type(name, getattr(self, name), str, type(None))
         _require_type("seed", self.seed, int, type(None))
+        for name in self.flaws:
+            _require_type("flaws", name, str)
         if self.expires is not None:
             try:
                 date.fromisoformat(self.expires)
@@ -220,7 +225,9 @@ def _subject_from(data: Any) -> SubjectRecord:
     maps = data.get("maps", {})
     _require_type("maps", maps, dict)
     records = {kind: map_record_from(kind, entry) for kind, entry in maps.items()}
-    return SubjectRecord(**{**data, "maps": records})
+    flaws = data.get("flaws", [])
+    _require_type("flaws", flaws, list)
+    return SubjectRecord(**{**data, "maps": records, "flaws": tuple(flaws)})
 
 
 def map_record_from(kind: str, data: Any) -> MapRecord:

@@ -27,6 +27,8 @@ from realface.shading.subsurface import SKIN_RADII
 from realface.shading.visibility import ambient_occlusion, visibility
 
 _TILE = 300  # px wide
+_COLUMNS = 8  # side by side
+_LETTERS = 38  # that a label has room for, about
 _SHADED = 768  # texels wide: at what size faces are lit
 
 Lamp = tuple[tuple[float, float, float], tuple[float, float, float], float]
@@ -63,7 +65,7 @@ def subject_folders(folder: Path) -> list[Path]:
 def write_gallery(folders: Sequence[Path], path: Path) -> None:
     """Draw one column a subject: its reflectance maps, then its face under four lights.
 
-    Lamps throw shadows, skin scatters, and cavities are dark, all from the maps alone.
+    Eight subjects stand side by side, the next eight below them. Lamps throw shadows, skin scatters, and cavities are dark, all from the maps alone.
 
     Args:
         folders: Of the subjects; each with the four reflectance maps and ``shape``.
@@ -74,17 +76,33 @@ def write_gallery(folders: Sequence[Path], path: Path) -> None:
         FailureError: If the disk refuses.
     """
     columns = [_column(Subject(folder)) for folder in folders]
-    write_image(path, page(list(zip(*columns, strict=True)), _TILE, len(columns)))
+    write_image(path, page(in_blocks(columns), _TILE, _COLUMNS))
+
+
+def in_blocks(columns: Sequence[Sequence[Tile]]) -> list[tuple[Tile, ...]]:
+    """Rows of tiles: those of the first eight columns, then those of the next eight, and so on."""
+    return [
+        row
+        for start in range(0, len(columns), _COLUMNS)
+        for row in zip(*columns[start : start + _COLUMNS], strict=True)
+    ]
+
+
+def label(subject: str, shown: str) -> str:
+    """What stands below a tile: the subject and what is shown; of long names the end."""
+    room = _LETTERS - len(shown) - 1
+    name = subject if len(subject) <= room else ".." + subject[2 - room :]
+    return f"{name} {shown}"
 
 
 def _column(subject: Subject) -> list[Tile]:
     maps = _shaded_maps(subject)
-    tiles = [Tile(subject.folder.name, _thumbnail(maps["diffuse_albedo"], "diffuse_albedo"))]
-    tiles += [Tile(kind, _thumbnail(maps[kind], kind)) for kind in REFLECTANCE[1:]]
-    for label, (lamps, ambient) in _SURROUNDINGS.items():
+    name = subject.folder.name
+    tiles = [Tile(label(name, kind), _thumbnail(maps[kind], kind)) for kind in REFLECTANCE]
+    for light, (lamps, ambient) in _SURROUNDINGS.items():
         texture = _lit(maps, _lights(lamps, ambient))[0]
         view = front_view(texture, maps["shape"][0], maps["mask"][0], _TILE, _TILE * 5 // 6)
-        tiles.append(Tile(label, to_bytes(view)))
+        tiles.append(Tile(label(name, light), to_bytes(view)))
     return tiles
 
 

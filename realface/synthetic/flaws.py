@@ -3,7 +3,8 @@
 A flaw is a function of maps, place and seed. Those in `IN_TRUTH` belong to the data itself: put
 them on a subject before it is lit, so that the texture and the maps to be learnt share them.
 Those in `IN_INPUTS` come with a file: put them on a network's inputs only, for nobody wants a
-network to blur, to shift or to round what it predicts. Noise is never to be learnt, so
+network to blur, to shift or to round what it predicts; a whole folder that has them stands for
+captured inputs, and its ``subject.json`` says so. Noise is never to be learnt, so
 ``noise_fill`` takes its texels out of the mask, and losses skip them.
 
 Windows of one map agree with each other, since all chance is a function of seed and place. Two
@@ -53,6 +54,9 @@ _TAPS = 3  # reach of the blur [texels]
 _FILLS = ((0.0, (-1.0, -1.0, -1.0)), (1.0, (1.0, 1.0, 1.0)), (0.0, (0.0, 0.0, 1.0)))
 _NORMALS = ("diffuse_normals", "specular_normals")
 
+_ABOUT_X, _ABOUT_Y, _FILL, _EDGE, _NOISE, _WIDTH, _DOWN, _ACROSS = range(8)
+"""What a subject's chance is for: each purpose has seeds of its own (`_own`)."""
+
 
 def leaning_normals(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Maps:
     """Diffuse and specular normals that differ from ``shape_normals`` at low frequency.
@@ -64,7 +68,8 @@ def leaning_normals(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Ma
     keep = 1 - strength * (1 - FLATTENED)
     flat = unit(base * base.new_tensor((keep, keep, 1.0))[:, None, None])
     lean = strength * LEAN * torch.pi / 180
-    leant = _turned(flat, lean * _slow(grid, seed + 11), lean * _slow(grid, seed + 29))
+    about_x, about_y = (lean * _slow(grid, seed, purpose) for purpose in (_ABOUT_X, _ABOUT_Y))
+    leant = _turned(flat, about_x, about_y)
     made = dict(maps)
     for name in _NORMALS:
         if name in maps:
@@ -83,7 +88,7 @@ def background(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Maps:
         return maps
     made = dict(maps)
     for name in _present(maps):
-        choice = (_chance(seed, name, 3) * len(_FILLS)).long()[..., None]
+        choice = (_chance(seed, _FILL, name) * len(_FILLS)).long()[..., None]
         fill = torch.zeros_like(maps[name])
         for index, (level, vector) in enumerate(_FILLS):
             values = vector if KINDS[name].is_vector else (level,) * fill.shape[1]
@@ -99,13 +104,14 @@ def noise_fill(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Maps:
     Where ``occlusion`` is under ``strength`` times `CLOSED`, with a ragged edge. A window needs
     nothing around it. Normals become random unit vectors, colours dark noise.
     """
-    ragged = 0.06 * strength * octave(grid, 5.0, seed + 43)
+    ragged = 0.06 * strength * octave(grid, 5.0, _own(seed, _EDGE, 0))
     closed = (maps["occlusion"] + ragged[:, None] < CLOSED * strength) & (maps["mask"] > 0.5)
     made = {**maps, "mask": maps["mask"] * ~closed}
     row = torch.round(grid.y / grid.texel)[:, :, None]
     column = torch.round(grid.x / grid.texel)[:, None, :]
     for name in _present(maps):
-        noise = torch.stack(unit_floats(hash_cells(row, column, seed + 57 + _number(name))), dim=1)
+        own = _own(seed, _NOISE, _number(name))
+        noise = torch.stack(unit_floats(hash_cells(row, column, own)), dim=1)
         if KINDS[name].is_vector:
             noise = unit(noise - 0.5 + 1e-6)
         else:
@@ -119,7 +125,7 @@ def blur(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Maps:
     del grid
     made = dict(maps)
     for name in _present(maps):
-        deviation = strength * BLUR * _chance(seed, name, 5)
+        deviation = strength * BLUR * _chance(seed, _WIDTH, name)
         at = torch.arange(-_TAPS, _TAPS + 1, device=deviation.device)
         taps = torch.exp(-0.5 * (at / deviation.clamp(min=1e-3)) ** 2)  # (B, 1, taps)
         taps = taps / taps.sum(dim=2, keepdim=True)
@@ -138,8 +144,8 @@ def misregistration(maps: Maps, grid: Grid, seed: Tensor, strength: float) -> Ma
     for name in _present(maps):
         height, width = maps[name].shape[2:]
         index = []
-        for size, turn in ((height, 7), (width, 9)):
-            shift = ((2 * _chance(seed, name, turn) - 1) * SHIFT * strength).round().long()[:, 0]
+        for size, purpose in ((height, _DOWN), (width, _ACROSS)):
+            shift = ((2 * _chance(seed, purpose, name) - 1) * SHIFT * strength).round().long()[:, 0]
             index.append((torch.arange(size, device=shift.device) + shift).clamp(0, size - 1))
         member = torch.arange(len(seed), device=seed.device)[:, None, None]
         moved = maps[name].movedim(1, 3)[member, index[0][:, :, None], index[1][:, None, :]]
@@ -218,7 +224,7 @@ def apply_flaws(
         maps: By kind, ``(B, C, H, W)``, or ``(C, H, W)`` of one subject: colours in [0, 1],
             normals unit, object space.
         names: Among `FLAWS`.
-        seeds: One for each member; 0 or more. Equal seeds give equal flaws.
+        seeds: One for each member, in [0, 2^31). Equal seeds give equal flaws.
         windows: ``(y, x, height, width)`` of each member in its map; None: the maps are whole.
         map_width: Of the whole map [texels], which is taken as 300 mm; with ``windows``.
         strength: 1 as captures have them, 0 nothing.
@@ -240,11 +246,13 @@ def apply_flaws(
         missing = [kind for kind in _NEEDS.get(name, ()) if kind not in maps]
         if name not in FLAWS or missing:
             raise ValueError(f"flaw {name!r} of {', '.join(FLAWS)}; maps missing: {missing}")
+    if not names or strength == 0:
+        return dict(maps)
     device = next(iter(batch.values())).device
     grid = texel_grid(map_width or width, windows, device)
     seed = torch.tensor(seeds, device=device)[:, None, None]
     for name, flaw in FLAWS.items():
-        if name in names and strength != 0:
+        if name in names:
             batch = flaw(batch, grid, seed, strength)
     return {name: values[0] for name, values in batch.items()} if single else batch
 
@@ -257,17 +265,29 @@ def _number(name: str) -> int:
     return REFLECTANCE.index(name)
 
 
-def _chance(seed: Tensor, name: str, turn: int) -> Tensor:
-    """A number in [0, 1) for each member, map and purpose, ``(B, 1, 1)``."""
+def _hashed(seed: Tensor, purpose: int, number: int) -> Tensor:
     zero = torch.zeros_like(seed)
-    return unit_floats(hash_cells(zero + turn, zero + _number(name), seed))[0]
+    return hash_cells(zero + purpose, zero + number, seed)
 
 
-def _slow(grid: Grid, seed: Tensor) -> Tensor:
+def _own(seed: Tensor, purpose: int, number: int) -> Tensor:
+    """Seeds of noise for each member, purpose and number within it, ``(B, 1, 1)``.
+
+    Hashed: were they sums, one subject's noise for this would be a neighbour's for that.
+    """
+    return _hashed(seed, purpose, number).long()
+
+
+def _chance(seed: Tensor, purpose: int, name: str) -> Tensor:
+    """A number in [0, 1) for each member, purpose and map, ``(B, 1, 1)``."""
+    return unit_floats(_hashed(seed, purpose, _number(name)))[0]
+
+
+def _slow(grid: Grid, seed: Tensor, purpose: int) -> Tensor:
     """Smooth noise of unit variance over the face, ``(B, h, w)``."""
     total = torch.zeros((), device=grid.device)
     for index, (wavelength, share) in enumerate(_WAVELENGTHS):
-        total = total + share * octave(grid, wavelength, seed + 101 * index)
+        total = total + share * octave(grid, wavelength, _own(seed, purpose, index))
     return total
 
 

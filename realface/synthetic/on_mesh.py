@@ -14,6 +14,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,8 +29,8 @@ from realface.maps.encoding import unit
 from realface.maps.record import SubjectRecord
 from realface.shading.occlusion import surface_occlusion
 from realface.synthetic.chart import AROUND, Chart, plain_grain, read, read_chart, smoothstep
-from realface.synthetic.flaws import FLAWS, apply_flaws, check_flaws
-from realface.synthetic.folder import save_subject
+from realface.synthetic.flaws import apply_flaws
+from realface.synthetic.folder import about_subject, check_seeds, save_subject
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.unrolled import Axis, Warp, axis_of, fit_warp, unroll, unrolled_gradients
 
@@ -64,7 +65,7 @@ def subject_on_mesh(
     chart is stretched there (Blinn, "Simulation of Wrinkled Surfaces", 1978).
 
     Args:
-        seed: Of the subject; not negative.
+        seed: Of the subject.
         mesh: A head, upright, looking towards +z.
         height: Rows of the maps [texels].
         width: Columns of the maps [texels].
@@ -78,10 +79,10 @@ def subject_on_mesh(
         mesh's own). Outside the mask albedos are 0 and normals (0, 0, 1).
 
     Raises:
-        InputError: If the mesh is no such head, a number makes no sense, or landmarks are wrong.
+        InputError: If the mesh is no such head, the seed is out of range, another number makes no
+            sense, or landmarks are wrong.
     """
-    if seed < 0:
-        raise InputError(f"seed {seed}", "0 or more", "correct the flag")
+    check_seeds(seed)
     maps = bake(mesh, height, width)
     scale = _scale(maps, millimetres_per_unit)
     shape, normals, mask = maps["shape"] * scale, maps["shape_normals"], maps["mask"]
@@ -111,6 +112,24 @@ def subject_on_mesh(
     valid_normals = torch.where(mask > 0, normals, ahead)
     geometry = {"shape_normals": valid_normals, "shape": shape, "mask": mask}
     return {**made, **geometry, "occlusion": surface_occlusion(shape, mask, normals)}
+
+
+def about_subject_on_mesh(
+    seed: int, source: str | None, licence: str | None, flaws: Sequence[str] = ()
+) -> SubjectRecord:
+    """What ``subject.json`` says of a subject on a mesh, but for its maps.
+
+    Args:
+        seed: Of the subject.
+        source: Where the mesh comes from.
+        licence: The mesh's, which binds the subject too; None: not stated.
+        flaws: Names of `FLAWS`, in any order.
+
+    Raises:
+        InputError: As `about_subject`.
+    """
+    source = f"realface synth on {source or 'a mesh'}"
+    return replace(about_subject(seed, flaws), source=source, licence=licence)
 
 
 def write_subject_on_mesh(
@@ -145,13 +164,7 @@ def write_subject_on_mesh(
         InputError: As `subject_on_mesh`, or if the folder holds something, or a flaw is unknown.
         FailureError: If the disk refuses.
     """
-    check_flaws(flaws, tuple(FLAWS))
-    about = SubjectRecord(
-        millimetres_per_unit=1.0,
-        source=f"realface synth on {source or 'a mesh'}",
-        licence=licence,
-        seed=seed,
-    )
+    about = about_subject_on_mesh(seed, source, licence, flaws)
     maps = subject_on_mesh(
         seed, mesh, height, width, millimetres_per_unit=millimetres_per_unit, landmarks=landmarks
     )

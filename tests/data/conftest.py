@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from realface.data.pack import pack
@@ -68,3 +70,49 @@ def write_patches(folder: Path, kinds: dict[str, str], count: int = 5, size: int
                 path, encode(values, KINDS[kind], record, torch.zeros(1).byte().numpy().dtype)
             )
     return folder
+
+
+class Collector(pl.LightningModule):
+    """Keeps the keys that it is given."""
+
+    required_kinds = ("diffuse_albedo",)
+    optional_kinds = ()
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.trained, self.validated = [], []
+
+    def training_step(self, batch, index):
+        assert batch["diffuse_albedo"].shape[1] == 3
+        assert batch["mask"].device == self.device
+        self.trained.append(tuple(batch["key"]))
+        self.optimizers().step()  # Lightning writes no checkpoint of a run without a step
+
+    def validation_step(self, batch, index):
+        self.validated.append(tuple(batch["key"]))
+        self.log("val/psnr", float(self.current_epoch), batch_size=1)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD([self.weight], lr=0.1)
+
+
+def fit(data: pl.LightningDataModule, epochs: int, folder: Path | None = None, **more) -> Collector:
+    """Train with the two checkpoints of `train.py`, if a folder is named; the module that ran."""
+    collector = Collector()
+    kept = [
+        ModelCheckpoint(
+            folder, "best", enable_version_counter=False, monitor="val/psnr", mode="max"
+        ),
+        ModelCheckpoint(
+            folder, "last", enable_version_counter=False, save_on_train_epoch_end=True
+        ),
+    ] if folder else []  # fmt: skip
+    trainer = pl.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=bool(kept),
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        callbacks=kept,
+    )  # fmt: skip
+    trainer.fit(collector, datamodule=data, weights_only=True, **more)
+    return collector

@@ -16,7 +16,7 @@ from realface.data.shards import all_samples, endless_samples, read_index, shard
 from realface.data.verify import verify
 from realface.errors import InputError
 from realface.maps.kinds import KINDS
-from tests.data.conftest import samples_of
+from tests.data.conftest import fit, samples_of
 
 KINDS_PACKED = (
     "diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape",
@@ -104,6 +104,19 @@ def test_all_kinds_that_the_translator_needs_must_be_packed(shards):
         with_trainer(module(shards), required=("diffuse_albedo", "exponent"))
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stopped_at", ["last.ckpt", "best.ckpt"])
+def test_a_run_that_stops_goes_on_with_the_next_epoch(shards, tmp_path, stopped_at, workers):
+    def run(epochs, **more):
+        return fit(module(shards, samples_per_epoch=4, workers=workers), epochs, **more).trained
+
+    whole = run(4)
+    assert len(set(whole)) == 8
+    assert run(2, folder=tmp_path) == whole[:4]
+    assert run(4, ckpt_path=tmp_path / stopped_at) == whole[4:]
+
+
 @pytest.mark.parametrize("by_environment", [False, True])
 def test_two_ranks_see_different_samples(shards, monkeypatch, by_environment):
     streams, parts = [], []
@@ -172,7 +185,7 @@ def test_draws_are_fair(shards):
 
 def test_pipelines_travel_to_spawned_workers(shards):
     data = module(shards)
-    for loader in (data.train_dataloader(), data.val_dataloader()):
+    for loader in (data.train_dataloader().loader, data.val_dataloader()):
         stages = pickle.loads(pickle.dumps(loader.pipeline[0].dataset))
         assert next(iter(stages))["mask"].shape == (2, 1, 16, 16)
 
@@ -181,7 +194,7 @@ def test_pipelines_travel_to_spawned_workers(shards):
 def test_spawned_workers(shards):
     data = module(shards, workers=1, samples_per_epoch=4)
     loader = data.train_dataloader()
-    loader.pipeline[0].multiprocessing_context = "spawn"
+    loader.loader.pipeline[0].multiprocessing_context = "spawn"
     assert fingerprint(loader) == fingerprint(
         module(shards, samples_per_epoch=4).train_dataloader()
     )
@@ -214,7 +227,7 @@ def test_damage_is_an_input_error_with_shard_and_key_whatever_the_workers(copy, 
             list(loader)
         assert "realface verify" in caught.value.remedy
         if workers:  # else they are waited for, five seconds long
-            loader.pipeline[0]._iterator._shutdown_workers()
+            getattr(loader, "loader", loader).pipeline[0]._iterator._shutdown_workers()
 
 
 def test_a_broken_tar_is_an_input_error_that_names_the_shard(copy):

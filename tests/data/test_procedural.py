@@ -1,7 +1,6 @@
 """The stream of procedural patches: what is drawn, what is made, and how Lightning takes it."""
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from realface.data.pack_procedural import pack_procedural
@@ -19,7 +18,7 @@ from realface.errors import InputError
 from realface.geometry.measure import median_position, millimetres_per_texel
 from realface.synthetic import ProceduralSubject
 from realface.synthetic.placement import placements, valid_share
-from tests.data.conftest import abouts_of, samples_of
+from tests.data.conftest import abouts_of, fit, samples_of
 
 SIZE = (128, 192)
 
@@ -42,7 +41,8 @@ def test_a_step_is_a_pure_function_of_seed_process_and_number():
 
 
 def test_no_subject_is_both_trained_on_and_held_out():
-    assert TRAINING_SUBJECTS.start > max(VALIDATION_SUBJECTS)
+    assert TRAINING_SUBJECTS.stop == VALIDATION_SUBJECTS.start
+    assert TRAINING_SUBJECTS.start == 0  # what `synth` makes by default is never held out
     held = module().validation_draw(range(4))
     assert set(held.subjects) <= set(VALIDATION_SUBJECTS)
     seen = {subject for step in range(50) for subject in module().training_draw(step).subjects}
@@ -120,6 +120,7 @@ def test_subjects_are_measured_without_being_made():
         ("validation_samples", 0),
         ("validation_samples", 4000),
         ("narrowest_map", 193),
+        ("narrowest_map", 0),
         ("minimum_valid", 1.5),
         ("mirror_probability", -0.1),
     ],
@@ -129,34 +130,13 @@ def test_numbers_out_of_range_are_refused_by_name(name, value):
         module(**{name: value})
 
 
-class Collector(pl.LightningModule):
-    """Keeps the keys that it is given."""
-
-    def __init__(self):
-        super().__init__()
-        self.automatic_optimization = False
-        self.trained, self.validated = [], []
-
-    def training_step(self, batch, index):
-        assert batch["diffuse_albedo"].shape == (2, 3, 32, 32)
-        assert batch["mask"].device == self.device
-        self.trained.append(tuple(batch["key"]))
-
-    def validation_step(self, batch, index):
-        self.validated.append(tuple(batch["key"]))
-
-    def configure_optimizers(self):
-        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=0.1)
-
-
-def fit(module_, epochs, **more):
-    collector = Collector()
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, **more,
-    )  # fmt: skip
-    trainer.fit(collector, datamodule=module_)
-    return collector
+@pytest.mark.parametrize("narrowest", [0, -1, 193])
+def test_the_range_of_scales_is_told(narrowest):
+    with pytest.raises(InputError) as caught:
+        module(narrowest_map=narrowest)
+    assert caught.value.expected == "between 1 and widest_map, 192"
+    with pytest.raises(InputError, match=r"data.widest_map 0\n"):
+        module(narrowest_map=0, widest_map=0)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -167,6 +147,18 @@ def test_epochs_go_on_through_the_stream_and_validation_repeats():
     assert seen.trained == expected
     assert [len(keys) for keys in seen.validated] == [2, 1, 2, 1]
     assert seen.validated[:2] == seen.validated[2:]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("stopped_at", ["last.ckpt", "best.ckpt"])
+def test_a_run_that_stops_goes_on_with_the_next_epoch(tmp_path, stopped_at):
+    def run(epochs, **more):
+        data = module(samples_per_epoch=4, validation_samples=1)
+        return fit(data, epochs, folder=tmp_path, **more).trained
+
+    steps = [tuple(make_batch(module().training_draw(n), "cpu")["key"]) for n in range(8)]
+    assert run(2) == steps[:4]
+    assert run(4, ckpt_path=tmp_path / stopped_at) == steps[4:]
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ def records(draw):
         licence=draw(texts),
         expires=draw(st.none() | st.dates().map(str)),
         seed=draw(st.none() | st.integers(0, 2**40)),
+        flaws=tuple(draw(st.lists(st.sampled_from(["blur", "background"])))),
     )
 
 
@@ -106,6 +107,9 @@ def broken(folder: Path, change) -> str:
         ("expires", "next year", ["expires='next year'"]),
         ("seed", 1.5, ["seed=1.5"]),
         ("source", 7, ["source=7"]),
+        ("flaws", "blur", ["flaws='blur'"]),
+        ("flaws", None, ["flaws=None"]),
+        ("flaws", ["blur", 3], ["flaws=3"]),
         ("maps", [], ["maps=[]"]),
         ("maps.albedo", {}, ["albedo"]),
         ("maps.shape", 5, ["maps.shape: 5"]),
@@ -143,6 +147,13 @@ def test_wrong_values_are_refused_by_name(tmp_path, path, value, words):
     text = broken(tmp_path, change)
     for word in words:
         assert word in text
+
+
+def test_a_record_from_before_flaws_were_written_is_read(tmp_path):
+    data = asdict(SubjectRecord(seed=3))
+    del data["flaws"]
+    (tmp_path / FILE_NAME).write_text(json.dumps(data))
+    assert read_record(tmp_path) == SubjectRecord(seed=3)
 
 
 def test_missing_keys_are_refused_by_name(tmp_path):

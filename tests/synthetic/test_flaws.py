@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from realface.maps.encoding import unit
 from realface.synthetic import ProceduralSubject
 from realface.synthetic.flaws import FLAWS, IN_INPUTS, IN_TRUTH, SHIFT, apply_flaws
 
@@ -48,6 +49,12 @@ def test_normals_stay_unit_within_the_mask(face, name):
 def test_no_strength_is_no_flaw(face):
     made = apply_flaws(face, list(FLAWS), [7], strength=0.0)
     assert all(torch.equal(made[kind], values) for kind, values in face.items())
+
+
+def test_no_flaws_leave_maps_alone_whatever_the_seed(face):
+    made = apply_flaws(face, [], [10**20])
+    assert made is not face
+    assert all(made[kind] is values for kind, values in face.items())
 
 
 @pytest.mark.parametrize("name", set(FLAWS) - {"background"})
@@ -118,6 +125,31 @@ def test_leaning_is_slow_and_keeps_the_detail(face):
     step = degrees(leant[:, :, 1:], leant[:, :, :-1])  # over 2 mm
     assert 0.05 < step.mean() < 3
     assert degrees(leant, flat["shape_normals"]).max() > 10
+
+
+def apart(fields):
+    """Distance of the two fields of ``(n, texels)`` that are most alike."""
+    return torch.pdist(fields, p=torch.inf).min()
+
+
+def test_no_two_subjects_lean_alike_about_any_axis():
+    """About x and y, 50 subjects: 100 fields, read off how (0, 0, 1) turns."""
+    ahead = torch.zeros(50, 3, 16, 24).index_fill(1, torch.tensor(2), 1.0)
+    maps = {"shape_normals": ahead, "specular_normals": ahead}
+    leant = apply_flaws(maps, ["leaning_normals"], range(50))["specular_normals"]
+    x, y, z = leant.unbind(1)
+    by_angle = torch.acos(z.clamp(-1, 1)) / (x**2 + y**2).sqrt().clamp(min=1e-6)
+    assert apart(torch.cat((x * by_angle, -y * by_angle)).flatten(1)) > 0.01
+
+
+def test_no_two_maps_of_any_subjects_hold_the_same_noise():
+    """50 subjects of four maps, closed everywhere; colours are 0.4 of what normals are made of."""
+    closed = {"occlusion": torch.zeros(50, 1, 4, 6), "mask": torch.ones(50, 1, 4, 6)}
+    maps = {kind: torch.zeros(50, 3, 4, 6) for kind in REFLECTANCE} | closed
+    made = apply_flaws(maps, ["noise_fill"], range(50))
+    for kind in ("diffuse_albedo", "specular_albedo"):
+        made[kind] = unit(made[kind] / 0.4 - 0.5)
+    assert apart(torch.cat([made[kind] for kind in REFLECTANCE]).flatten(1)) > 0.1
 
 
 def test_the_background_is_filled_as_files_have_it(face):

@@ -118,11 +118,12 @@ def test_the_scale_is_estimated_and_said(own, caplog):
 def test_a_subject_is_written_with_what_is_known_of_it(own, tmp_path):
     write_subject_on_mesh(
         SEED, as_mesh(own), tmp_path / "face", 80, 120, millimetres_per_unit=1.0,
-        source="head.obj", licence="MIT",
+        source="head.obj", licence="MIT", flaws=["background"],
     )  # fmt: skip
     record = Subject(tmp_path / "face").record
     assert (record.seed, record.licence, record.millimetres_per_unit) == (SEED, "MIT", 1.0)
     assert record.source.endswith("head.obj")
+    assert record.flaws == ("background",)
     assert all(entry.derived for entry in record.maps.values())
 
 
@@ -139,7 +140,7 @@ def test_an_interrupted_subject_leaves_nothing(own, made, tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("wrong", [{"seed": -1}, {"millimetres_per_unit": 0.0}])
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 2**31}, {"millimetres_per_unit": 0.0}])
 def test_numbers_that_make_no_sense_are_refused(own, wrong):
     given = {"seed": SEED, "millimetres_per_unit": 1.0} | wrong
     seed = given.pop("seed")
