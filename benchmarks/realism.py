@@ -17,6 +17,7 @@ millimetres come from the face's width (150 mm, `realface.geometry.measure`), su
 """
 
 import argparse
+import itertools
 import os
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ LIMIT = 3.0  # dB
 LIGHT = 28.0  # degrees of typology angle: the scan's man is lighter
 OLD, FRECKLED, STUBBLED = 0.5, 0.15, 0.3  # traits: he is neither of the first two
 MARKS = ("face_paint", "dirt", "vitiligo", "birthmark", "melasma", "tan_line")
+SEARCHED = 2000  # seeds, for subjects like him
 SHOWN = 3072  # width of the procedural maps that are measured: 0.1 mm a texel
 PLACES = {
     "forehead": ((0, 71), (10, 10)),
@@ -67,12 +69,12 @@ def main() -> int:
     given = parser.parse_args()
     start = time.perf_counter()
     tones = [tone(seed) for seed in range(given.people)]
-    alike = [s for s, found in enumerate(tones) if like_the_scan(s, found)][: given.subjects]
+    alike = list(itertools.islice(filter(like_the_scan, range(SEARCHED)), given.subjects))
     failed = 0
     if given.scan is None or not given.scan.is_dir():
         print("No scan: name its folder with --scan or REALFACE_REAL_DATA.\n")
     elif not alike:
-        print(f"None of {given.people} seeds is like the scan's man: raise --people.\n")
+        print(f"None of {SEARCHED} seeds is like the scan's man.\n")
     else:
         subjects = [subject_patches(seed) for seed in alike]
         scan, scan_floor = scan_patches(given.scan)
@@ -147,13 +149,13 @@ def report_spectra(
 # --- the procedural subjects ---
 
 
-def like_the_scan(seed: int, found: dict[str, Tensor]) -> bool:
+def like_the_scan(seed: int) -> bool:
     """Light, not old, hardly freckled; no hair, beard, marks or paint where he has bare skin."""
     traits = draw_traits([seed], torch.device("cpu"))
     plain = traits.age < OLD and traits.freckles < FRECKLED and traits.beard < STUBBLED
     bare = traits.hairline > 90 and traits.curtain > 150 and traits.widows_peak == 0
     clean = all(getattr(traits, name) == 0 for name in MARKS)
-    return bool(plain) and bool(bare) and clean and float(typology_angle(found["cheek"])) > LIGHT
+    return bool(plain and bare and clean) and float(typology_angle(tone(seed)["cheek"])) > LIGHT
 
 
 def subject_patches(seed: int) -> dict[str, Patch]:

@@ -65,7 +65,8 @@ def subject_folders(folder: Path) -> list[Path]:
 def write_gallery(folders: Sequence[Path], path: Path) -> None:
     """Draw one column a subject: its reflectance maps, then its face under four lights.
 
-    Eight subjects stand side by side, the next eight below them. Lamps throw shadows, skin scatters, and cavities are dark, all from the maps alone.
+    Eight subjects stand side by side, the next eight below them. Lamps throw shadows, skin
+    scatters, and cavities are dark, all from the maps alone.
 
     Args:
         folders: Of the subjects; each with the four reflectance maps and ``shape``.

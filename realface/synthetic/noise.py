@@ -215,14 +215,16 @@ def strokes(
     density: Tensor,
     seed: Seed,
 ) -> Tensor:
-    """Cover in [0, 1] by short straight hairs on unit cells, one a cell where ``density`` has one.
+    """Cover in [0, 1] by short hairs on unit cells, one a cell where ``density`` has one.
+
+    Each leans and bends its own way, and thins from root to tip.
 
     Args:
         row: Coordinate down, in cells, ``(B, h, w)``.
         column: Coordinate across, in cells.
         angle: Direction of the hairs from the columns' axis towards the rows' [rad], ``(B, h, w)``.
         length: Length of a hair in cells, at most 2.
-        width: Deviation of a hair's Gaussian section, in cells.
+        width: Deviation of a hair's Gaussian section in its middle, in cells.
         density: Share of the cells that hold a hair, ``(B, h, w)``.
         seed: Which hairs.
     """
@@ -232,10 +234,15 @@ def strokes(
     for key, v, u in _cells(row, column, (-1, 0, 1), (-1, 0, 1)):
         p, q, own = unit_floats(_mixed(key + salt))
         dy, dx = -(v + p), -(u + q)
-        lean = ((13 * p + 7 * q) % 1 - 0.5) * 0.9
+        lean = ((13 * p + 7 * q) % 1 - 0.5) * 0.6
+        bend = ((5 * p + 11 * q) % 1 - 0.5) * 0.7
         along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
         along, across = along + lean * across, across - lean * along
-        beyond = (along.abs() - 0.5 * length * (0.5 + 0.5 * q)).clamp(min=0)
-        squared = (across**2 + beyond**2) / width**2
+        across = across - bend * along**2
+        half = 0.5 * length * (0.5 + 0.5 * q)
+        cut = half.clamp(max=0.9) / 2  # short hairs were cut and hardly thin out
+        taper = 1 - cut * (along / half).clamp(-1, 1)
+        beyond = (along.abs() - half).clamp(min=0)
+        squared = ((across / taper) ** 2 + beyond**2) / width**2
         clear = clear * (1 - torch.exp(-0.5 * squared) * (own < density))
     return 1 - clear

@@ -30,6 +30,7 @@ def test_synth_writes_shards_that_verify(tmp_path, capsys):
         (("--patches", 4, "--patch", 0), "patch 0"),
         (("--patches", 4, "--workers", 0), "workers 0"),
         (("--patches", 4, "--patch", 256), "256x256 in maps of 128x192"),
+        (("--patches", 4, "--height", 100, "--width", 200), "--height 133, or --width 150"),
     ],
 )
 def test_numbers_of_patches(tmp_path, capsys, flags, words):

@@ -209,5 +209,51 @@ def test_a_folder_in_the_way_and_too_few_places_leave_nothing(packed, tmp_path):
                         subjects=2, minimum_valid=0.0, workers=1)  # fmt: skip
     with pytest.raises(InputError, match="at least 2"):
         pack_procedural(tmp_path / "out", 1, height=128, width=192)
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="one and a half times the height"):
+        pack_procedural(tmp_path / "out", 4, height=100, width=200)
+    with pytest.raises(InputError, match="held out"):
+        pack_procedural(tmp_path / "out", 4, height=128, width=192, first=2**31 - 1027)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_finished_outlives_an_interrupt(packed, tmp_path, workers):
+    def make(stop_at=None, **changes):
+        steps = []
+
+        def progress(done, total):
+            steps.append((done, total))
+            if done == stop_at:
+                raise KeyboardInterrupt
+
+        given = {"patches": 9, "subjects": 4, "workers": workers, **changes}
+        try:
+            pack_procedural(tmp_path / "out", height=128, width=192, patch=32, first=10,
+                            samples_per_shard=3, progress=progress, **given)  # fmt: skip
+        except KeyboardInterrupt:
+            assert stop_at
+        return [done for done, _ in steps]
+
+    assert make(stop_at=5) == [1, 2, 3, 4, 5]
+    assert not (tmp_path / "out").exists()
+    assert make(stop_at=8) == [4, 5, 6, 7, 8]  # the first shard was whole
+    assert make() == [8, 9]
+    files = sorted(path.name for path in packed.iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "out").iterdir())
+    for name in files:
+        assert (packed / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_arguments_start_anew(tmp_path):
+    def stop(done, total):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    size = {"height": 128, "width": 192, "patch": 32, "samples_per_shard": 2}
+    with pytest.raises(KeyboardInterrupt):
+        pack_procedural(tmp_path / "out", 6, first=10, progress=stop, **size)
+    pack_procedural(tmp_path / "out", 6, first=20, **size)
+    assert verify(tmp_path / "out") == []
+    subjects = {about["subject"] for about in abouts_of(tmp_path / "out", "train")}
+    assert subjects == {f"synthetic-{seed:06d}" for seed in range(20, 25)}
