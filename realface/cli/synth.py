@@ -127,16 +127,13 @@ def _synth_folders(given: argparse.Namespace) -> None:
     check_seeds(given.seed, subjects)
     size = given.height, given.width
     seeds = range(given.seed, given.seed + subjects)
-    folders = [given.out / subject_name(seed) for seed in seeds]
-    there = [
-        _is_there(folder, size, _about(given, seed))
-        for seed, folder in zip(seeds, folders, strict=True)
-    ]
+    folders = {seed: given.out / subject_name(seed) for seed in seeds}
+    there = {seed for seed in seeds if _is_there(folders[seed], size, _about(given, seed))}
     on_mesh = _mesh_arguments(given)
     with progress("subjects") as update:
-        for number, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
+        for number, (seed, folder) in enumerate(folders.items()):
             update(number, subjects)
-            if not there[number]:
+            if seed not in there:
                 if on_mesh is None:
                     write_subject(seed, folder, *size, given.flaws)
                 else:
