@@ -44,6 +44,80 @@ def test_procedural_data_takes_the_place_of_shards(capsys, name):
     assert {key: data["init_args"][key] for key in kept} == {key: expected[key] for key in kept}
 
 
+def flags_of(*names) -> list[str]:
+    return [f"--config={CONFIGS / name}.yaml" for name in names]
+
+
+@pytest.mark.parametrize("order", [("procedural", "smoke"), ("smoke", "procedural")])
+def test_smoke_lies_over_or_under_procedural(capsys, order):
+    flags = flags_of("diffuse_albedo", *order)
+    code, out, err = run(capsys, "train", "fit", *flags, "--print_config")
+    assert code == 0, err
+    parsed = yaml.safe_load(out)
+    assert parsed["data"]["class_path"].endswith("ProceduralDataModule")
+    smoke = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    for values, expected in (
+        (parsed["data"]["init_args"], smoke["data"]),
+        (parsed["model"]["init_args"], smoke["model"]["init_args"]),
+        (parsed["trainer"], smoke["trainer"]),
+    ):
+        assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "given", "expected", "remedy"),
+    [
+        (flags_of("procedural", "diffuse_albedo"),
+         "data.workers, an option of ReflectanceDataModule, where the data is ProceduralDataModule",
+         "one of batch_size, crop,", "configs/procedural.yaml after the translator's"),
+        ([*flags_of("diffuse_albedo", "procedural"), "--data.workers=2"],
+         "data.workers, an option of ReflectanceDataModule, where the data is ProceduralDataModule",
+         "one of batch_size, crop,", "leave it out"),
+        ([*flags_of("diffuse_albedo"), "--data.shards=x", "--data.widest_map=9"],
+         "data.widest_map, an option of ProceduralDataModule, where the data is Reflectance",
+         "one of shards, batch_size,", "configs/procedural.yaml after the translator's"),
+        ([*flags_of("diffuse_albedo"), "--data.shards=x", "--data.batch_sise=9"],
+         "data.batch_sise, where the data is ReflectanceDataModule",
+         "one of shards, batch_size,", "--data.help ReflectanceDataModule"),
+        ([*flags_of("diffuse_albedo"), "--data.shards=x", "--data.batch_size=two"],
+         "data.batch_size two", "int\n", "--data.help ReflectanceDataModule"),
+        ([*flags_of("diffuse_albedo"), "--data.shards=x", "--model.init_args.norm=batch"],
+         "model.norm batch", "Literal['instance', 'none']", "--model.help DiffuseAlbedo"),
+        ([*flags_of("diffuse_albedo"), "--data.shards=x", "--model.init_args.nrm=none"],
+         "model.nrm", "an option of DiffuseAlbedo", "--model.help DiffuseAlbedo"),
+        (flags_of("diffuse_albedo"), "no --data.shards", "a folder of shards",
+         "--config configs/procedural.yaml"),
+        ([*flags_of("diffuse_albedo"), "--data=pytorch_lightning.LightningDataModule"],
+         "data pytorch_lightning.LightningDataModule",
+         "ReflectanceDataModule or ProceduralDataModule", "name one of them"),
+        ([*flags_of("diffuse_albedo"), "--data=realface.data.patch_datamodule.PatchDataModule"],
+         "data realface.data.patch_datamodule.PatchDataModule",
+         "ReflectanceDataModule or ProceduralDataModule", "name one of them"),
+    ],
+)  # fmt: skip
+def test_data_that_does_not_fit_together_is_told_in_the_users_words(
+    capsys, flags, given, expected, remedy
+):
+    code, _, err = run(capsys, "train", "fit", *flags)
+    assert code == 2
+    assert f"given: {given}" in err
+    assert f"expected: {expected}" in err
+    assert remedy in err[err.index("what to do:") :]
+    for word in ("Namespace", "NestedArg", "NoneType", "Subtypes"):
+        assert word not in err
+
+
+@pytest.mark.parametrize("name", ["ReflectanceDataModule", "ProceduralDataModule"])
+def test_help_lists_what_data_there_is_and_its_options(capsys, name):
+    code, out, _ = run(capsys, "train", "fit", "--help")
+    assert code == 0
+    assert name in "".join(out.split())
+    code, out, _ = run(capsys, "train", "fit", f"--data.help={name}")
+    assert code == 0
+    assert "--data.samples_per_epoch" in out
+    assert ("--data.widest_map" in out) == (name == "ProceduralDataModule")
+
+
 @pytest.mark.parametrize("smoke", [False, True])
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_translator_config(capsys, name, smoke):

@@ -24,8 +24,10 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from realface.cli.config_errors import in_words
 from realface.cli.console import run
 from realface.data.datamodule import ReflectanceDataModule
+from realface.data.patch_datamodule import PatchDataModule
 from realface.data.shards import read_index
 from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.maps.files import disk_failure
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _ACCEPTED = "values that the translator, the data module and the trainer accept"
 _CORRECT = "correct the flag or the line of the config"
+_MAY_CHANGE = {"shards", "workers", "validation_samples"}  # of the data, when a run is resumed
 
 
 class ShortBar(TQDMProgressBar):
@@ -171,17 +174,19 @@ class TrainCLI(LightningCLI):
         }
 
     def _check_same_settings(self) -> None:
-        """Refuse to go on with a translator that was started with other settings.
+        """Refuse to go on with a run that was started with other settings.
 
         The checkpoint's optimisers keep their own rates: a changed one would be recorded and have
-        no effect.
+        no effect. Data with other settings would repeat some patches and leave out others; shards
+        may have moved.
         """
         saved = self.run_dir / "config.yaml"
         if not saved.is_file():
             return
-        before = (yaml.safe_load(saved.read_text(encoding="utf-8")) or {}).get("model", {})
-        here = yaml.safe_load(self._parser("fit").dump(self.config["fit"])).get("model", {})
-        old, new = before.get("init_args", {}), here.get("init_args", {})
+        before = yaml.safe_load(saved.read_text(encoding="utf-8")) or {}
+        here = yaml.safe_load(self._parser("fit").dump(self.config["fit"]))
+        old = {**_settings(before, "model"), **_settings(before, "data")}
+        new = {**_settings(here, "model"), **_settings(here, "data")}
         changed = [name for name in new if name in old and old[name] != new[name]]
         if changed:
             raise InputError(
@@ -221,8 +226,8 @@ class TrainCLI(LightningCLI):
             raise FailureError(
                 f"out of memory: {(str(error).splitlines() or ['no details'])[0]}",
                 "memory for a batch and the networks",
-                "give a smaller --data.batch_size, --data.crop or base_channels; the same command "
-                "goes on from the last finished epoch if the networks are the same",
+                "give a smaller --data.batch_size, --data.crop or base_channels, and another "
+                "--run_dir if an epoch of this run is finished",
             ) from error
 
     def _check_validation_samples(self) -> None:
@@ -269,6 +274,17 @@ class TrainCLI(LightningCLI):
                 "a checkpoint of the translator that the config describes, or a new folder",
                 "name another --run_dir, or the config that this run was started with",
             )
+
+
+def _settings(config: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """What a resumed run must have in common with the one before, by name."""
+    chosen = config.get(part) or {}
+    values = {
+        f"{part}.{name}": value
+        for name, value in (chosen.get("init_args") or {}).items()
+        if part != "data" or name not in _MAY_CHANGE
+    }
+    return {part: str(chosen.get("class_path")).rpartition(".")[2], **values}
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
@@ -338,7 +354,7 @@ def train(arguments: Sequence[str]) -> None:
     try:
         TrainCLI(
             Translator,
-            pl.LightningDataModule,
+            PatchDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=0,
@@ -348,10 +364,6 @@ def train(arguments: Sequence[str]) -> None:
             args=list(arguments),
         )
     except ArgumentError as error:
-        raise InputError(
-            str(error),
-            "options and config keys that `train.py fit --help` lists",
-            _CORRECT,
-        ) from error
+        raise in_words(str(error)) from error
     except OSError as error:
         raise disk_failure(Path(error.filename or "the run's folder"), error) from error

@@ -69,3 +69,16 @@ def test_training_on_the_stream_needs_no_files(tmp_path, capsys):
     assert saved["init_args"]["batch_size"] == 1  # the translator's own
     last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0.5 < last["descriptor"]["millimetres_per_texel"] < 3
+    given = {**tiny, "trainer.max_epochs": 2}
+    for name, value in (
+        ("narrowest_map", "300"), ("widest_map", "400"), ("flaws", "[background]"), ("seed", "1"),
+    ):  # fmt: skip
+        changed = {**given, f"data.{name}": value}
+        flags = (f"--{k}={v}" for k, v in changed.items())
+        code, _, err = run(capsys, "train", "fit", *configs, *flags)
+        assert code == 2, name
+        assert f"data.{name} " in err
+    flags = [f"--{k}={v}" for k, v in given.items() if "_map" not in k]
+    code, _, err = run(capsys, "train", "fit", configs[0], *flags, "--data.shards=x")
+    assert code == 2
+    assert "a run with data ProceduralDataModule" in err

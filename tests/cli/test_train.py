@@ -316,6 +316,35 @@ def test_a_changed_setting_is_not_resumed_in_silence(tmp_path, capsys, shards):
     assert (tmp_path / "run" / "config.yaml").read_text() == saved
 
 
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "data.batch_size=2", "data.crop=16", "data.samples_per_epoch=3", "data.shuffle=2",
+        "data.mirror_probability=0.25", "data.tone_probability=0.25", "data.seed=1",
+    ],
+)  # fmt: skip
+def test_a_changed_setting_of_the_data_is_not_resumed_in_silence(
+    capsys, shards, trained, monkeypatch, flag
+):
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, **_: None)
+    code, _, err = train(capsys, shards, trained, f"--{flag}")
+    assert code == 2
+    assert flag.replace("=", " ") in err
+    assert str(trained) in err
+
+
+def test_loading_and_judging_may_change_in_a_resumed_run(
+    tmp_path, capsys, shards, trained, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(pl.Trainer, "fit", lambda self, **given: started.append(given["ckpt_path"]))
+    (tmp_path / "moved").symlink_to(shards)
+    flags = ("--data.workers=1", "--data.validation_samples=1")
+    code, _, err = train(capsys, tmp_path / "moved", trained, *flags)
+    assert code == 0, err
+    assert started == [trained / "checkpoints" / "last.ckpt"]
+
+
 @pytest.mark.parametrize("word", ["test", "predict"])
 def test_only_what_works_is_offered(capsys, word):
     assert run(capsys, "train", word)[0] == 2
