@@ -138,7 +138,6 @@ def test_no_face_is_refused(face):
             face_landmarks(*other)
 
 
-
 @pytest.mark.parametrize(
     ("file", "parts", "scale"),
     [
