@@ -57,7 +57,7 @@ def test_no_flaws_leave_maps_alone_whatever_the_seed(face):
     assert all(made[kind] is values for kind, values in face.items())
 
 
-@pytest.mark.parametrize("name", set(FLAWS) - {"background"})
+@pytest.mark.parametrize("name", sorted(set(FLAWS) - {"background"}))
 def test_little_strength_is_little_flaw(face, name):
     made = apply_flaws(face, [name], [7], strength=0.02)
     inside = (face["mask"] * made["mask"])[0] > 0
@@ -65,7 +65,7 @@ def test_little_strength_is_little_flaw(face, name):
         assert (made[kind] - face[kind]).abs()[:, inside].median() < 0.02, kind
 
 
-@pytest.mark.parametrize("name", set(FLAWS) - {"quantisation"})
+@pytest.mark.parametrize("name", sorted(set(FLAWS) - {"quantisation"}))
 def test_the_seed_decides(face, name):
     first, again, other = (apply_flaws(face, [name], [seed]) for seed in (7, 7, 8))
     assert all(torch.equal(first[kind], again[kind]) for kind in face)
