@@ -14,6 +14,7 @@ from realface.geometry.placement import place
 from realface.maps.io import require_object_space
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.subject import Subject
+from realface.synthetic.flaws import IN_INPUTS
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class SubjectPatches:
         for kind in self.kinds:
             record = self.subject.record.maps[kind]
             require_object_space(folder / record.file, KINDS[kind], record)
+        spoilt = [name for name in self.subject.record.flaws if name in IN_INPUTS]
+        if spoilt:
+            log.warning(
+                "%s: its maps have %s, which a network would learn", folder, ", ".join(spoilt)
+            )
         mask = self.subject.open("mask") if "mask" in self.subject else None
         if mask is None:
             log.info("%s: no mask, every texel is taken as valid", folder)

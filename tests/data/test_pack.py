@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 
 from realface.data import pack as packing
 from realface.data.pack import GUARD, pack
-from realface.data.patches import Place, grid_places, key_of, random_places, valid_places
+from realface.data.patches import (
+    Place,
+    SubjectPatches,
+    grid_places,
+    key_of,
+    random_places,
+    valid_places,
+)
 from realface.data.samples import read_patch
 from realface.data.shards import read_index
 from realface.data.verify import verify
 from realface.errors import FailureError, InputError
 from realface.maps.record import FILE_NAME
 from realface.maps.subject import Subject
+from realface.synthetic.folder import write_subject as write_procedural
 from tests.data.conftest import abouts_of, samples_of, write_subject
 from tests.faces import face_maps
 
@@ -96,6 +104,15 @@ def test_shape_is_relative_to_the_subjects_median_in_millimetres(subjects, tmp_p
     depth = subject.open("shape").whole()[2][inside].median().item()
     assert about["median_depth"] == pytest.approx(2 * depth, abs=0.1)
     assert about["centre"][2] == about["median_depth"]
+
+
+def test_flaws_of_files_in_the_truth_are_told(tmp_path, caplog):
+    for name, flaws in (("clean", []), ("blurred", ["blur"])):
+        write_procedural(3, tmp_path / name, 64, 96, flaws=flaws)
+        SubjectPatches(tmp_path / name)
+    told = [record.message for record in caplog.records if "would learn" in record.message]
+    assert len(told) == 1
+    assert "blurred" in told[0]
 
 
 def test_no_subject_is_on_both_sides(shards):
