@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(given: argparse.Namespace) -> None:
+    if given.out.exists() and not given.out.is_dir():
+        raise InputError(f"{given.out}, a file", "a folder, new or not", "name another one")
     if given.subjects is not None and given.subjects < 1:
         raise InputError(f"--subjects {given.subjects}", "1 or more", "ask for at least one")
     for needed, names in (("patches", _OF_PATCHES), ("mesh", _OF_MESHES)):

@@ -17,6 +17,9 @@ from realface.shading import harmonics as spherical
 from realface.shading import latlong
 from realface.shading.lights import Lights, Reflections
 
+PANORAMAS = (".hdr", ".exr", ".tif", ".tiff")
+"""Files that may hold one."""
+
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
 
 
@@ -131,6 +134,12 @@ def read_environment(path: Path) -> Environment:
         InputError: If it cannot be read, is no float image in colour, is not twice as wide as
             high, or holds values that are negative or not finite.
     """
+    if path.suffix.lower() not in PANORAMAS or not path.is_file():
+        raise InputError(
+            f"environment {path}",
+            f"a file of type {' '.join(PANORAMAS)}, latitude-longitude",
+            "check the path, or export the panorama as one of these",
+        )
     pixels = read_image(path)
     height, width, channels = pixels.shape
     if pixels.dtype.kind != "f" or channels == 1 or width != 2 * height:

@@ -84,9 +84,11 @@ def varied_lights(
     def normal(*shape: int) -> Tensor:
         return torch.randn(batch, *shape, device=device, generator=generator)
 
-    def colour(count: int) -> Tensor:  # from candle to blue sky, evenly in mireds, and tinted
-        mired = 80 + 380 * uniform(count)
-        return planckian(1e6 / mired) * torch.exp(0.18 * normal(count, 3))
+    usual = 110 + 270 * uniform(1)  # in mireds, in which steps look even: blue sky to bulb
+
+    def colour(count: int) -> Tensor:  # sources of one place are alike, but for some
+        mired = (usual + 80 * normal(count)).clamp(80, 480)
+        return planckian(1e6 / mired) * torch.exp(0.12 * normal(count, 3))
 
     up = torch.tensor((0.0, 0.35, 0.25), device=device)  # rooms and skies are lit from above
     lobes = F.normalize(normal(_LOBES, 3) + up, dim=2)

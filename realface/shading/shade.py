@@ -1,7 +1,7 @@
 """Shading of reflectance maps in UV space, on linear values."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from realface.shading.subsurface import scatter, texel_size
 CAMERA_DISTANCE = 1000.0  # mm; a frontal portrait camera
 
 _SMOOTHEST = 0.05  # roughness; GGX's peak head-on is then 4e4 F0, and 0 / 0 at roughness 0
+
+_TURNING_AWAY = 0.15
+"""Cosine of view below which mirrored surroundings fade: a lobe's end would show as an edge."""
 
 Specular = Literal["blinn_phong", "normalised_blinn_phong", "ggx"]
 
@@ -71,7 +74,12 @@ def shade(
 
     Returns:
         ``(B, 3, H, W)``, not clamped.
+
+    Raises:
+        ValueError: If there is no such specular model.
     """
+    if specular not in get_args(Specular):
+        raise ValueError(f"specular={specular!r} must be one of {', '.join(get_args(Specular))}")
     exponent = torch.as_tensor(exponent, dtype=positions.dtype, device=positions.device)
     if roughness is None:
         roughness = ggx.roughness_from_exponent(exponent)
@@ -84,7 +92,8 @@ def shade(
     irradiance = harmonics.irradiance(lights.harmonics, diffuse_normals)
     mirrored = 2 * cos_view * specular_normals - towards
     highlights = _mirrored_surroundings(lights, mirrored, gloss.exponent_of_mirror(cos_view))
-    highlights = highlights * gloss.of_surroundings(cos_view)
+    turned = (cos_view / _TURNING_AWAY).clamp(0, 1)
+    highlights = highlights * gloss.of_surroundings(cos_view) * turned
     if occlusion is not None:
         irradiance = irradiance * occlusion
         highlights = highlights * specular_occlusion(cos_view, occlusion, roughness)

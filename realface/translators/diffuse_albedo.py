@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from realface.errors import InputError
 from realface.shading.camera import camera_flaws
-from realface.shading.capture import known_light, random_texture
+from realface.shading.capture import SCATTERING_MARGIN, known_light, random_texture
 from realface.translators.base import Maps, Translator
 
 _LIT_FROM = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape")
@@ -29,6 +30,27 @@ class DiffuseAlbedo(Translator):
     def optional_kinds(self) -> tuple[str, ...]:
         """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
         return ("occlusion", "exponent", "translucency")
+
+    def setup(self, stage: str) -> None:
+        """Refuse crops that are all rim.
+
+        Raises:
+            InputError: If no texel of a crop lies farther from its edge than light scatters.
+        """
+        super().setup(stage)
+        data = self.trainer.datamodule
+        crop = getattr(data, "crop", None)
+        texel = getattr(data, "millimetres_per_texel", None)
+        if self.lighting != "varied" or crop is None or texel is None:
+            return
+        least = 2 * SCATTERING_MARGIN / texel
+        if crop <= least:
+            raise InputError(
+                f"data.crop {crop}, {crop * texel:.2g} mm",
+                f"more than {least:.0f}: light scatters in from {SCATTERING_MARGIN} mm beyond "
+                "every edge, and such texels are not judged",
+                "give larger crops, or --model.init_args.lighting studio, which scatters nothing",
+            )
 
     @torch.no_grad()
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:

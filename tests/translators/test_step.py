@@ -1,6 +1,7 @@
 """The generator/discriminator step."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -216,6 +217,18 @@ def test_the_rim_without_known_light_is_seen_and_not_judged():
     model.lighting = "studio"  # nothing scatters
     plain = model.prepare(batch, torch.Generator().manual_seed(0))
     assert torch.equal(plain["known"], plain["mask"])
+
+
+@pytest.mark.parametrize(("crop", "lighting"), [(64, "varied"), (128, "varied"), (64, "studio")])
+def test_a_crop_that_is_all_rim_is_refused(crop, lighting):
+    model = build(DiffuseAlbedo, lighting=lighting)
+    data = SimpleNamespace(crop=crop, millimetres_per_texel=0.05)
+    model.trainer = SimpleNamespace(datamodule=data, precision_plugin=None)
+    if (crop, lighting) == (64, "varied"):
+        with pytest.raises(InputError, match="64, 3.2 mm"):
+            model.setup("fit")
+    else:
+        model.setup("fit")
 
 
 def test_losses_and_metrics_leave_the_rim_out(monkeypatch):
