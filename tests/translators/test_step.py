@@ -225,7 +225,7 @@ def test_a_crop_that_is_all_rim_is_refused(crop, lighting):
     data = SimpleNamespace(crop=crop, millimetres_per_texel=0.05)
     model.trainer = SimpleNamespace(datamodule=data, precision_plugin=None)
     if (crop, lighting) == (64, "varied"):
-        with pytest.raises(InputError, match="64, 3.2 mm"):
+        with pytest.raises(InputError, match=r"64, 3\.2 mm"):
             model.setup("fit")
     else:
         model.setup("fit")
