@@ -33,6 +33,7 @@ KEY, FILL, TOP = (-0.60, 0.35, 0.72), (0.75, 0.10, 0.65), (0.10, 0.90, 0.42)
 COLOURS = ((0.60, 0.57, 0.52), (0.26, 0.28, 0.32), (0.25, 0.25, 0.25))
 DISC = 0.12  # rad, radius of the soft light: a window of 0.5 m two metres away
 LEVELS = (1.0, 3.0, 9.0, 27.0, 81.0, 243.0)  # exponents of the prefiltered reflections
+BELOW_NOISE = 1e-4  # relative error that no two halves of the samples can tell from none
 NOISY = 2  # times the samples, where light is noisiest: surroundings and skin
 
 
@@ -75,7 +76,12 @@ class Report:
             cells = [f"{name:36}"]
             for truth in (direct, full):
                 error, ratio = truth.error(image) if truth else (None, None)
-                cells += [f"{100 * error:.1f} %", f"{ratio:.1f} dB"] if truth else ["-", "-"]
+                if not truth:
+                    cells += ["-", "-"]
+                elif error <= BELOW_NOISE:  # the halves' product came out negative
+                    cells += ["within noise", "-"]
+                else:
+                    cells += [f"{100 * error:.1f} %", f"{ratio:.1f} dB"]
             print("| " + " | ".join(cells) + " |")
         truths = [truth for truth in (direct, full) if truth]
         notes = ["noise " + " and ".join(f"{100 * truth.noise:.1f} %" for truth in truths)]
