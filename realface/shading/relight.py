@@ -64,8 +64,8 @@ def light_subject(folder: Path, seed: int = 0, environment: Path | None = None) 
 def shade_subject(subject: Subject, lights: Lights) -> Tensor:
     """A subject's texture ``(3, H, W)`` under one set of lights, sRGB in [0, 1], black outside.
 
-    The face throws shadows on itself and light scatters in the skin; ``occlusion`` and
-    ``exponent`` have their part where they are there.
+    The face throws shadows on itself and light scatters in the skin; ``occlusion``, ``exponent``
+    and ``translucency`` have their part where they are there.
 
     Raises:
         InputError: If a map is missing or of another size than the others, or normals are not

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
@@ -17,8 +16,8 @@ from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.metrics.angular import angular_error_degrees
-from realface.metrics.image import SMALLEST, psnr, ssim
+from realface.metrics.image import SMALLEST
+from realface.metrics.measure import measure
 from realface.networks.channels import (
     assemble,
     input_channels,
@@ -398,18 +397,3 @@ class Translator(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the descriptor into the checkpoint."""
         checkpoint["descriptor"] = asdict(self.descriptor())
-
-
-def measure(prediction: Tensor, truth: Tensor, mask: Tensor, kind: str) -> Mapping[str, Tensor]:
-    """Metrics of a prediction ``(B, C, H, W)``: PSNR and SSIM; for normals the angle as well.
-
-    Albedos are measured as encoded, normals as ``0.5 n + 0.5``, both clamped to [0, 1].
-    """
-    if KINDS[kind].encoding != "unit_vector":
-        made = prediction.clamp(0, 1)
-        return {"psnr": psnr(made, truth, mask), "ssim": ssim(made, truth, mask)}
-    return {
-        "angle": angular_error_degrees(prediction, truth, mask),
-        "psnr": psnr(0.5 * prediction + 0.5, 0.5 * truth + 0.5, mask),
-        "ssim": ssim(0.5 * prediction + 0.5, 0.5 * truth + 0.5, mask),
-    }

@@ -5,6 +5,16 @@ import pytest
 from realface.cli.main import main
 
 PARTS = ("given:", "expected:", "what to do:")
+TINY_NETWORK = {
+    "model.init_args.generator": "global",
+    "model.init_args.base_channels": 2,
+    "model.init_args.downsamples": 1,
+    "model.init_args.blocks": 1,
+    "model.init_args.discriminator_channels": 2,
+    "model.init_args.discriminator_layers": 1,
+    "model.init_args.discriminator_scales": 1,
+}
+"""Flags of `train fit` for networks that train in a blink."""
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from tests.cli.command import run
+from tests.cli.command import TINY_NETWORK, run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIZE = ("--height", 128, "--width", 192)
@@ -43,13 +43,7 @@ def test_numbers_of_patches(tmp_path, capsys, flags, words):
 @pytest.mark.filterwarnings("ignore")
 def test_training_on_the_stream_needs_no_files(tmp_path, capsys):
     tiny = {
-        "model.init_args.generator": "global",
-        "model.init_args.base_channels": 2,
-        "model.init_args.downsamples": 1,
-        "model.init_args.blocks": 1,
-        "model.init_args.discriminator_channels": 2,
-        "model.init_args.discriminator_layers": 1,
-        "model.init_args.discriminator_scales": 1,
+        **TINY_NETWORK,
         "data.crop": 32,
         "data.samples_per_epoch": 2,
         "data.validation_samples": 1,

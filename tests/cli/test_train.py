@@ -14,7 +14,7 @@ import yaml
 from realface.cli.train import RunConfig, ShortBar, _logged_in, _wandb_id, _wandb_mode
 from realface.data.pack import pack
 from realface.translators.panels import PanelWriter
-from tests.cli.command import PARTS, run
+from tests.cli.command import PARTS, TINY_NETWORK, run
 from tests.faces import write_face
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -33,13 +33,7 @@ def shards(tmp_path_factory):
 
 def flags(shards, folder, *more) -> list[str]:
     tiny = {
-        "model.init_args.generator": "global",
-        "model.init_args.base_channels": 2,
-        "model.init_args.downsamples": 1,
-        "model.init_args.blocks": 1,
-        "model.init_args.discriminator_channels": 2,
-        "model.init_args.discriminator_layers": 1,
-        "model.init_args.discriminator_scales": 1,
+        **TINY_NETWORK,
         "data.crop": 32,
         "data.samples_per_epoch": 2,
         "data.workers": 0,
