@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import ArgumentError
+from jsonargparse.typing import NonNegativeFloat
 from pytorch_lightning.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
@@ -28,11 +29,10 @@ from realface.cli.config_errors import in_words
 from realface.cli.console import run
 from realface.data.datamodule import ReflectanceDataModule
 from realface.data.patch_datamodule import PatchDataModule
-from realface.data.shards import read_index
 from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.maps.files import disk_failure
 from realface.translators import Translator
-from realface.translators.checkpoints import AtomicCheckpointIO
+from realface.translators.checkpoints import AtomicCheckpointIO, TimedCheckpoint
 from realface.translators.panels import PanelWriter
 from realface.weights import load_checkpoint
 
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 _ACCEPTED = "values that the translator, the data module and the trainer accept"
 _CORRECT = "correct the flag or the line of the config"
-_MAY_CHANGE = {"shards", "workers", "validation_samples"}  # of the data, when a run is resumed
+# Of the data, when a run is resumed.
+_MAY_CHANGE = {"shards", "workers", "validation_samples", "on_error", "cache"}
 
 
 class ShortBar(TQDMProgressBar):
@@ -77,6 +78,12 @@ class TrainCLI(LightningCLI):
             type=Path | None,
             default=None,
             help="folder of the run (runs/<translator>); one that holds a checkpoint is resumed",
+        )
+        parser.add_argument(
+            "--checkpoint_minutes",
+            type=NonNegativeFloat,
+            default=10.0,
+            help="a checkpoint at least so often within an epoch; there is one at its end too",
         )
         parser.add_argument(
             "--wandb",
@@ -129,6 +136,7 @@ class TrainCLI(LightningCLI):
             self._checkpoint("best", monitor="val/psnr", mode="max"),
             # At the epoch's very end, when the schedulers have made their step too.
             self._checkpoint("last", save_on_train_epoch_end=True),
+            TimedCheckpoint(self._last, float(self._get(self.config_init, "checkpoint_minutes"))),
             LearningRateMonitor(),
             PanelWriter(self.run_dir / "panels"),
         ]
@@ -137,6 +145,10 @@ class TrainCLI(LightningCLI):
             # A log keeps every state of the bar, a terminal only the last.
             callbacks.append(ShortBar(refresh_rate=1 if sys.stdout.isatty() else 20))
         return callbacks
+
+    @property
+    def _last(self) -> Path:
+        return self.run_dir / "checkpoints" / "last.ckpt"
 
     def _checkpoint(self, name: str, **arguments: Any) -> ModelCheckpoint:
         return ModelCheckpoint(
@@ -206,15 +218,14 @@ class TrainCLI(LightningCLI):
             FailureError: If memory runs out.
         """
         self._check_validation_samples()
-        last = self.run_dir / "checkpoints" / "last.ckpt"
-        if not arguments.get("ckpt_path") and last.is_file():
-            log.info("resuming from %s; name another --run_dir to start anew", last)
-            arguments["ckpt_path"] = last
+        if not arguments.get("ckpt_path") and self._last.is_file():
+            log.info("resuming from %s; name another --run_dir to start anew", self._last)
+            arguments["ckpt_path"] = self._last
         if arguments.get("ckpt_path"):
             arguments["weights_only"] = True
             if Path(arguments["ckpt_path"]).is_file():  # and no word such as "best"
                 self._check_same_networks(Path(arguments["ckpt_path"]))
-        if arguments.get("ckpt_path") == last:
+        if arguments.get("ckpt_path") == self._last:
             self._check_same_settings()
         try:
             self.trainer.fit(**arguments)
@@ -235,10 +246,7 @@ class TrainCLI(LightningCLI):
         processes = self.trainer.world_size
         if processes == 1:
             return
-        used = self.datamodule.validation_samples
-        if isinstance(self.datamodule, ReflectanceDataModule):
-            held = int(read_index(self.datamodule.shards)["samples"]["val"])
-            used = min(held, used or held)
+        used = self.datamodule.validation_count()
         if used < processes:
             raise InputError(
                 f"{used} validation samples for {processes} processes",

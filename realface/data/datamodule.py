@@ -1,53 +1,71 @@
 """Shards to batches, for Lightning."""
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+import logging
+import math
+import os
+from datetime import date
 from pathlib import Path
 
-import torch
-import webdataset
-
+from realface.data import storage
+from realface.data.epochs import EpochLoader, FixedLoader
+from realface.data.fetch import fetch_folder
+from realface.data.index import expiry_warnings
+from realface.data.moves import Moves
+from realface.data.order import Stream, steps_of
 from realface.data.patch_datamodule import PatchDataModule
-from realface.data.shards import all_samples, endless_samples, read_index, shard_urls
-from realface.data.transforms import (
-    Augment,
-    Batch,
-    CentreCrop,
-    ReadPatch,
-    ToTensors,
-    collate,
+from realface.data.shard_samples import (
+    OnError,
+    ShardSamples,
+    TrainingBatches,
+    TrainingSamples,
+    ValidationBatches,
+    ValidationSamples,
 )
-from realface.errors import InputError, RealfaceError
+from realface.data.shard_set import open_shards, read_index, split_location
+from realface.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class ReflectanceDataModule(PatchDataModule):
-    """Streams training and validation batches from a folder of shards.
+    """Streams training and validation batches from shards.
 
     Args:
-        shards: Folder that `realface pack` wrote.
+        shards: Folder that `realface pack` wrote, or several; or their URLs (http, https, s3, gs);
+            braces are expanded. One shard of a folder may be named too.
         batch_size: Samples per process and step.
         crop: Side of the training crop [px]; at most the packed patch.
-        samples_per_epoch: Over all processes; an epoch is a number of samples, since shards are
-            drawn without end. Checkpoints and validation come at its end.
+        samples_per_epoch: Over all processes; None: each training sample once, but for those that
+            would not fill a step. Fewer: the next epoch goes on where this one ends.
         validation_samples: At most so many per epoch; 0: all.
         workers: Loader processes; 0 loads in the training process.
-        shuffle: Samples held for shuffling, per worker; 1: none.
         mirror_probability: Of a left-right mirror.
-        tone_probability: Of a change of skin tone.
-        seed: Of the stream.
+        quarter_turns: Whether to turn training patches by 0, 90, 180 or 270 degrees too.
+        rotation: Turns them by at most so much either way [degrees].
+        zoom: Enlarges them at most so much, or makes them as much smaller; 1: neither.
+        tone_probability: Of each change of skin tone.
+        on_error: ``stop`` at a sample that cannot be read, or ``skip`` it: another one takes its
+            place, and both are reported.
+        cache: Folder that shards behind URLs are fetched to once, before training; None: they are
+            read over the network as they are wanted.
+        seed: Of the order and of what is varied.
     """
 
     def __init__(
         self,
-        shards: Path,
+        shards: str | list[str],
         batch_size: int = 1,
         crop: int = 512,
-        samples_per_epoch: int = 1500,
+        samples_per_epoch: int | None = None,
         validation_samples: int = 64,
         workers: int = 2,
-        shuffle: int = 64,
         mirror_probability: float = 0.5,
+        quarter_turns: bool = False,
+        rotation: float = 0.0,
+        zoom: float = 1.0,
         tone_probability: float = 0.3,
+        on_error: OnError = "stop",
+        cache: Path | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -57,145 +75,110 @@ class ReflectanceDataModule(PatchDataModule):
             ("samples_per_epoch", samples_per_epoch, 1),
             ("validation_samples", validation_samples, 0),
             ("workers", workers, 0),
-            ("shuffle", shuffle, 1),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise InputError(f"data.{name} {value}", f"at least {least}", "correct the config")
-        for name, share in (
-            ("mirror_probability", mirror_probability),
-            ("tone_probability", tone_probability),
-        ):
-            if not 0 <= share <= 1:
-                raise InputError(f"data.{name} {share}", "a probability", "correct the config")
-        self.shards = Path(shards)
+        for name, number, good, expected in (
+            ("mirror_probability", mirror_probability, 0 <= mirror_probability <= 1,
+             "a probability"),
+            ("tone_probability", tone_probability, 0 <= tone_probability <= 1, "a probability"),
+            ("rotation", rotation, 0 <= rotation <= 180, "0 to 180 degrees"),
+            ("zoom", zoom, 1 <= zoom < math.inf, "at least 1"),
+        ):  # fmt: skip
+            if not good:
+                raise InputError(f"data.{name} {number}", expected, "correct the config")
+        named = [shards] if isinstance(shards, str | os.PathLike) else shards
+        self.shards = [os.fspath(one) for one in named]
         self.batch_size, self.crop = batch_size, crop
         self.samples_per_epoch = samples_per_epoch
         self.validation_samples = validation_samples
-        self.workers, self.shuffle = workers, shuffle
-        self.mirror_probability = mirror_probability
+        self.workers = workers
+        self.moves = Moves(mirror_probability, quarter_turns, rotation, zoom)
         self.tone_probability = tone_probability
+        self.on_error: OnError = on_error
+        self.cache = cache
         self.seed = seed
-        self._kinds: tuple[str, ...] | None = None
-        self._optional: tuple[str, ...] = ("mask",)
+
+    def prepare_data(self) -> None:
+        """Fetch the shards, where there is a folder to keep them in."""
+        self._locations()
 
     def setup(self, stage: str) -> None:
-        """Read the index and check it against what the translator needs.
+        """Read the indices and check them against what the translator needs.
 
         Raises:
-            InputError: If a kind that the translator needs was not packed.
+            InputError: If shards are missing, or a kind that the translator needs is not packed.
         """
-        self._index = read_index(self.shards)
+        self._set = open_shards(self._locations())
+        for line in expiry_warnings(self._set.terms, date.today(), ", ".join(self.shards)):
+            log.warning(line)
         translator = self.trainer.lightning_module if self.trainer else None
         if translator is None:
+            self._kinds = self._set.kinds
             return
-        self._kinds = translator.required_kinds
-        self._optional = ("mask", *translator.optional_kinds)
-        missing = sorted(set(translator.required_kinds) - set(self._index["kinds"]))
+        optional = {"mask", *translator.optional_kinds} & set(self._set.kinds)
+        self._kinds = tuple(dict.fromkeys((*translator.required_kinds, *sorted(optional))))
+        missing = sorted(set(translator.required_kinds) - set(self._set.kinds))
         if missing:
             raise InputError(
-                f"{self.shards} with {', '.join(self._index['kinds'])}",
+                f"{', '.join(self.shards)} with {', '.join(self._set.kinds)}",
                 f"{', '.join(missing)} too, which {type(translator).__name__} needs",
                 "pack subjects that have these maps",
             )
 
+    def validation_count(self) -> int:
+        """Validation samples per epoch, over all processes.
+
+        Raises:
+            InputError: If the shards cannot be read or hold none.
+        """
+        held = len(open_shards(self.shards).samples("val"))
+        return min(held, self.validation_samples or held)
+
     @property
     def millimetres_per_texel(self) -> float | None:
         """Median over the packed samples; None where it is not known."""
-        scale = self._index["millimetres_per_texel"]
-        return None if scale is None else float(scale)
+        return self._set.millimetres_per_texel
 
-    def train_dataloader(self) -> "LateLoader":
-        """Endless batches, cut into epochs of ``samples_per_epoch``."""
-        rank, world = self._ranks()
-        urls = shard_urls(self.shards, self._index, "train")
-        steps = max(1, self.samples_per_epoch // (self.batch_size * world))
-        return LateLoader(lambda: self._batches_from(self.epoch_now(), urls, rank, steps), steps)
-
-    def _batches_from(
-        self, epoch: int, urls: list[str], rank: int, steps: int
-    ) -> webdataset.WebLoader:
-        """The batches of an epoch, and of those after it."""
-        batches = webdataset.DataPipeline(
-            endless_samples(urls, self.seed, self.shuffle, rank=rank, epoch=epoch),
-            webdataset.map(ReadPatch(self._kinds, self._optional)),
-            webdataset.map(ToTensors()),
-            Augment(self.crop, self.tone_probability, self.seed, rank=rank, epoch=epoch),
-            webdataset.batched(self.batch_size, collation_fn=collate),
+    def train_dataloader(self) -> EpochLoader:
+        """Batches, in epochs of ``samples_per_epoch``."""
+        located = self._set.samples("train")
+        rank, world = self.ranks()
+        count = self.samples_per_epoch or len(located)
+        steps = steps_of(count, self.batch_size, world)
+        samples = TrainingSamples(
+            ShardSamples(located, self._kinds, self.on_error),
+            self.crop, self.tone_probability, self.moves, self.seed,
+        )  # fmt: skip
+        stream = Stream(len(located), self.seed, self.batch_size, steps, rank, world)
+        return EpochLoader(
+            TrainingBatches(samples, stream, self.workers),
+            steps,
+            self.epoch_now,
+            {"batch_size": self.batch_size, "processes": world, "samples": len(located)},
         )
-        return self._loader(batches, self.workers).with_epoch(steps)
 
-    def val_dataloader(self) -> webdataset.WebLoader:
-        """Every validation sample once, cropped in the middle."""
-        rank, world = self._ranks()
-        urls = shard_urls(self.shards, self._index, "val")
-        limit = self.validation_samples or None
-        batches = webdataset.DataPipeline(
-            all_samples(urls, limit, rank=rank, world=world),
-            webdataset.map(ReadPatch(self._kinds, self._optional)),
-            webdataset.map(ToTensors()),
-            webdataset.map(CentreCrop(self.crop)),
-            webdataset.batched(self.batch_size, collation_fn=collate, partial=True),
-        )
-        samples = len(range(self._index["samples"]["val"])[slice(limit)][rank::world])
-        workers = min(self.workers, samples)
-        # Each worker batches its own share.
-        shares = [len(range(worker, samples, workers or 1)) for worker in range(workers or 1)]
-        steps = sum(-(-share // self.batch_size) for share in shares)
-        return self._loader(batches, workers).with_length(steps, silent=True)
+    def val_dataloader(self) -> FixedLoader:
+        """Every validation sample once, dealt out over the processes, cropped in the middle."""
+        located = self._set.samples("val")
+        rank, world = self.ranks()
+        mine = range(len(located))[: self.validation_samples or None][rank::world]
+        batches = [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
+        samples = ShardSamples(located, self._kinds, self.on_error)
+        workers = min(self.workers, len(batches))
+        cropped = ValidationSamples(samples, self.crop)
+        return FixedLoader(ValidationBatches(cropped, batches, workers), len(batches))
 
-    def _ranks(self) -> tuple[int, int]:
-        """This process's number and how many train together."""
-        if self.trainer is not None:
-            return self.trainer.global_rank, self.trainer.world_size
-        rank, world, *_ = webdataset.utils.pytorch_worker_info()
-        return rank, world
-
-    def _loader(self, batches: webdataset.DataPipeline, workers: int) -> webdataset.WebLoader:
-        # Workers stay: epochs are counted in them, and a new one would repeat the first.
-        loader = webdataset.WebLoader(
-            batches.compose(carry_error),
-            batch_size=None,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
-        return loader.compose(raise_carried)
-
-
-class LateLoader:
-    """A loader that is made when its first batch is asked for: it may not know its epoch before.
-
-    Args:
-        make: Makes the loader, once; it counts the epochs itself.
-        steps: Batches in an epoch.
-    """
-
-    def __init__(self, make: Callable[[], webdataset.WebLoader], steps: int) -> None:
-        self._make, self._steps = make, steps
-
-    @cached_property
-    def loader(self) -> webdataset.WebLoader:
-        """The loader."""
-        return self._make()
-
-    def __iter__(self) -> Iterator[Batch]:
-        yield from self.loader
-
-    def __len__(self) -> int:
-        return self._steps
-
-
-def carry_error(batches: Iterable[Batch]) -> Iterator[Batch | RealfaceError]:
-    """Pass an error on as the last item: torch would carry it out of a worker as plain text."""
-    try:
-        yield from batches
-    except RealfaceError as error:
-        yield error
-
-
-def raise_carried(items: Iterable[Batch | RealfaceError]) -> Iterator[Batch]:
-    """Raise what `carry_error` has passed on."""
-    for item in items:
-        if isinstance(item, RealfaceError):
-            raise item
-        yield item
+    def _locations(self) -> list[str]:
+        """Where the shards are read; fetched ones are fetched no second time."""
+        if self.cache is None:
+            return self.shards
+        locations = []
+        for location in storage.expand(self.shards):
+            if storage.is_remote(location):
+                folder, shard = split_location(location)
+                kept = fetch_folder(folder, self.cache, read_index(folder), ("train", "val"))
+                locations.append(os.fspath(kept / (shard or "")))
+            else:
+                locations.append(location)
+        return locations

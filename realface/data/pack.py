@@ -1,40 +1,47 @@
-"""Subject folders or a folder of patches to WebDataset shards."""
+"""A source to shards: subject folders, whole maps or lent patches."""
 
-import json
 import logging
 import math
-import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
-from statistics import median
-from typing import Any
+from statistics import fmean
 
-from realface.data.patch_folder import PatchFolder
-from realface.data.patches import Place, SubjectPatches, key_of
+from realface.data.captures import Capture, fingerprint
+from realface.data.codecs import CODECS
+from realface.data.index import Terms, expiry_warnings
+from realface.data.meanings import Said
+from realface.data.patch_folder import REALFACEDB_MILLIMETRES_PER_UNIT
+from realface.data.patches import Cutting, forget_maps
 from realface.data.samples import Patch, write_patch
-from realface.data.shards import INDEX_NAME, INDEX_VERSION, describe_shard, open_shard
+from realface.data.sources import Source, find_source
+from realface.data.splits import Sample, split_lent, split_subjects
+from realface.data.terms import NO_TERMS, joined_terms
+from realface.data.writing import plan_shards, write_shards
 from realface.errors import InputError
-from realface.maps.files import whole_folder
-from realface.maps.record import FILE_NAME
-from realface.maps.subject import map_files
+from realface.maps.files import partial_path
 
 log = logging.getLogger(__name__)
 
-GUARD = 512  # texels between training and validation patches of one map
-_OPEN_SHARDS = 256  # side by side; systems allow a process some thousand files at best
+_ESTIMATED = 4  # samples of a split that a dry run makes, to tell the size of all
+
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed: samples per split, and where."""
+    """What was packed, or would be.
+
+    Attributes:
+        folder: Where the shards are.
+        samples: By split.
+        report: What was found and decided, lines for people.
+    """
 
     folder: Path
-    train: int
-    val: int
+    samples: Mapping[str, int]
+    report: tuple[str, ...]
 
 
 def pack(
@@ -42,50 +49,108 @@ def pack(
     out: Path,
     *,
     layout: Path | None = None,
+    said: Said | None = None,
+    leave_out: bool = False,
     patch: int = 512,
     stride: int = 256,
     patches_per_subject: int | None = None,
     minimum_valid: float = 0.5,
     val_fraction: float = 0.1,
+    whole_faces: bool = True,
     samples_per_shard: int = 64,
+    codec: str = "png",
+    workers: int = 1,
     millimetres_per_unit: float | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    terms: Terms | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Packed:
-    """Pack a source into shards: subject folders, one subject, or a folder of patches.
+    """Pack a source into shards.
 
-    Everything is written to a folder beside ``out`` and renamed at the end, so ``out`` is
-    either whole or absent. The same arguments give the same bytes.
+    A source is a subject folder, a folder of them, or any folder of maps whose kinds and keys
+    are told by its names or a layout file. Images of at most the patch's size are lent patches,
+    as RealFaceDB's are, and kept whole; patches are cut from larger ones, which are subjects.
+
+    ``out`` is whole or absent. Shards that are finished when the work breaks off are kept beside
+    it, and the same arguments go on from there. The same arguments give the same bytes, whatever
+    the workers. Each worker holds the stored maps of the one subject that it cuts: up to 1 GB for
+    6144 x 4096 at 16 bits, beside some 250 MB of its own.
 
     Args:
-        source: A subject folder, a folder of subject folders, or a folder of patches by kind
-            (RealFaceDB).
+        source: The folder.
         out: New folder for the shards.
-        layout: YAML file of per-kind patterns with ``{key}``, for a folder of patches; see
-            `realface.data.patch_folder`.
+        layout: YAML file of per-kind patterns with ``{key}``; see `realface.data.layouts`.
+        said: What the user says of encoding, space and green, by kind, or under None of all that
+            have it; it overrides all else.
+        leave_out: Pack without the files that do not pair, cannot be read or differ in size,
+            instead of refusing them.
         patch: Side of a patch [px].
         stride: Step of the grid on which patches are cut from whole maps [px].
         patches_per_subject: Draw this many at random instead.
         minimum_valid: Share of a patch that must lie inside the mask.
-        val_fraction: Share of subjects (or patches, or of the map) kept for validation.
+        val_fraction: Share of subjects (or groups of patches, or of the map) for validation.
+        whole_faces: Also pack each subject at 1/8 size.
         samples_per_shard: At most.
+        codec: A name of `realface.data.codecs.CODECS`.
+        workers: Processes; 1: this one.
         millimetres_per_unit: Of ``shape``, where ``subject.json`` does not say.
-        seed: Of the split, of random places and of the order in the shards.
-        progress: Called with (samples written, samples in all).
+        seed: Of the split and of random places.
+        terms: What the user says of the source's; it overrides what ``subject.json`` says.
+        dry_run: Write nothing.
+        progress: Called with (done, in all, what is counted).
 
     Raises:
-        InputError: If there is nothing to pack, or ``out`` is in the way.
+        InputError: If there is nothing to pack, files do not fit together, or ``out`` is in the
+            way.
         FailureError: If the disk refuses.
     """
     _check_numbers(patch, stride, patches_per_subject, minimum_valid, val_fraction,
-                   samples_per_shard, millimetres_per_unit)  # fmt: skip
-    with whole_folder(out) as partial:
-        splits = _splits(
-            source, layout, patch, stride, patches_per_subject, minimum_valid, val_fraction,
-            millimetres_per_unit, seed,
+                   samples_per_shard, workers, millimetres_per_unit)  # fmt: skip
+    if codec not in CODECS:
+        raise InputError(f"codec {codec}", f"one of {', '.join(CODECS)}", "correct the flag")
+    _check_out(out)
+    found = find_source(source, layout, said or {}, leave_out, patch)
+    held = joined_terms([capture.terms for capture in found.captures], terms or NO_TERMS)
+    _tell_terms(held, source, found.lent)
+    splits: Mapping[str, Sequence[Sample]]
+    if found.lent:
+        scale = millimetres_per_unit or _lent_scale(found)
+        told = _with_title(progress, "signatures")
+        splits, decided = split_lent(found.captures, scale, val_fraction, seed, workers, told)
+    else:
+        cutting = Cutting(patch, stride, patches_per_subject, minimum_valid, seed)
+        told = _with_title(progress, "subjects")
+        captures = [_scaled(capture, millimetres_per_unit) for capture in found.captures]
+        splits, decided = split_subjects(
+            captures, cutting, val_fraction, whole_faces, workers, told
+        )
+    plans = [
+        plan
+        for split, samples in splits.items()
+        for plan in plan_shards(split, samples, samples_per_shard)
+    ]
+    counts = {split: len(samples) for split, samples in splits.items() if samples}
+    report = (*found.report, *decided, *_count_lines(counts, len(plans)))
+    if dry_run:
+        report = (*report, _size_line(splits, codec))
+        forget_maps()
+        return Packed(out.resolve(), counts, report)
+    for line in report:
+        log.info("%s", line)
+    try:
+        write_shards(
+            out, plans, make_samples, codec=codec, workers=workers, terms=held,
+            fingerprint=fingerprint(found.captures), progress=_with_title(progress, "samples"),
         )  # fmt: skip
-        _write(partial, splits, samples_per_shard, seed, progress)
-    return Packed(out.resolve(), splits["train"].count, splits["val"].count)
+    finally:
+        forget_maps()
+    return Packed(out.resolve(), counts, report)
+
+
+def make_samples(items: Sequence[Sample]) -> Iterator[Patch]:
+    """The samples of one shard."""
+    return (item.sample() for item in items)
 
 
 def _check_numbers(
@@ -95,6 +160,7 @@ def _check_numbers(
     minimum_valid: float,
     val_fraction: float,
     samples_per_shard: int,
+    workers: int,
     millimetres_per_unit: float | None,
 ) -> None:
     for name, value, good, expected in (
@@ -105,6 +171,7 @@ def _check_numbers(
         ("minimum valid", minimum_valid, 0 <= minimum_valid <= 1, "a share between 0 and 1"),
         ("val fraction", val_fraction, 0 < val_fraction < 1, "a share between 0 and 1"),
         ("samples per shard", samples_per_shard, samples_per_shard >= 1, "at least 1"),
+        ("workers", workers, workers >= 1, "at least 1"),
         ("millimetres per unit", millimetres_per_unit,
          millimetres_per_unit is None or 0 < millimetres_per_unit < math.inf, "a positive number"),
     ):  # fmt: skip
@@ -112,189 +179,60 @@ def _check_numbers(
             raise InputError(f"{name} {value}", expected, "correct the flag")
 
 
-@dataclass(frozen=True)
-class _Split:
-    """How many patches, and the patches, made as they are asked for."""
-
-    count: int
-    patches: Iterator[Patch]
-
-
-def _splits(
-    source: Path,
-    layout: Path | None,
-    patch: int,
-    stride: int,
-    patches_per_subject: int | None,
-    minimum_valid: float,
-    val_fraction: float,
-    millimetres_per_unit: float | None,
-    seed: int,
-) -> dict[str, _Split]:
-    """The source's training and validation patches."""
-    folders = _subject_folders(source)
-    if not folders:
-        lent = PatchFolder(source, layout, millimetres_per_unit)
-        train, val = lent.split(val_fraction, seed)
-        return {"train": _read(lent, train), "val": _read(lent, val)}
-    subjects = [SubjectPatches(folder, millimetres_per_unit) for folder in folders]
-    _check_alike(subjects)
-    places = [
-        subject.places(patch, stride, patches_per_subject, seed + number, minimum_valid)
-        for number, subject in enumerate(subjects)
-    ]
-    chosen = _split_subjects(subjects, places, patch, val_fraction, seed)
-    return {"train": _cut(subjects, chosen[0], patch), "val": _cut(subjects, chosen[1], patch)}
-
-
-def _read(lent: PatchFolder, numbers: Sequence[int]) -> _Split:
-    return _Split(len(numbers), (lent.read(number) for number in numbers))
-
-
-def _cut(subjects: Sequence[SubjectPatches], places: Sequence[list[Place]], patch: int) -> _Split:
-    """Patches subject by subject, so that one subject's maps are in memory at a time."""
-    chosen = [(subject, part) for subject, part in zip(subjects, places, strict=True) if part]
-    return _Split(
-        sum(len(part) for part in places),
-        (cut for subject, part in chosen for cut in subject.cut(part, patch)),
-    )
-
-
-def _subject_folders(source: Path) -> list[Path]:
-    """The subject folders in a source; none if it is a folder of patches."""
-    if not source.is_dir():
+def _check_out(out: Path) -> None:
+    """Refuse a folder that is in the way before the long work, unless it is this work's own."""
+    out = out.resolve()
+    in_the_way = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if in_the_way and not partial_path(out).exists():
         raise InputError(
-            f"{source}, which is no folder", "subject folders or patches", "check the path"
+            f"{out}, which exists", "a new or empty folder", "remove it or name another"
         )
-    if _is_subject(source):
-        return [source]
-    return sorted(path for path in source.iterdir() if path.is_dir() and _is_subject(path))
 
 
-def _is_subject(folder: Path) -> bool:
-    """A hidden folder is one that is still being written."""
-    if folder.name.startswith("."):
-        return False
-    return (folder / FILE_NAME).exists() or bool(map_files(folder))
-
-
-def _check_alike(subjects: Sequence[SubjectPatches]) -> None:
-    """Refuse subjects of different kinds, and names that would be one key."""
-    everything = set().union(*(subject.kinds for subject in subjects))
-    lacking = [
-        f"{subject.subject.name} lacks {', '.join(sorted(everything - set(subject.kinds)))}"
-        for subject in subjects
-        if everything - set(subject.kinds)
-    ]
-    if lacking:
-        raise InputError(
-            f"subjects with different maps: {'; '.join(lacking[:5])}",
-            "the same kinds in every subject, since they are batched together",
-            "complete these subjects, or leave the map out of the others",
-        )
-    names: dict[str, list[str]] = {}
-    for subject in subjects:
-        names.setdefault(key_of(subject.subject.name), []).append(subject.subject.name)
-    for same in names.values():
-        if len(same) > 1:
-            raise InputError(
-                f"subjects {' and '.join(same)}",
-                "names that differ in letters and digits: dots and spaces are no part of a key",
-                "rename one",
-            )
-
-
-def _split_subjects(
-    subjects: Sequence[SubjectPatches],
-    places: Sequence[list[Place]],
-    patch: int,
-    val_fraction: float,
-    seed: int,
-) -> tuple[list[list[Place]], list[list[Place]]]:
-    """Training and validation places of each subject."""
-    if len(subjects) >= 3:
-        held = min(max(1, round(val_fraction * len(subjects))), len(subjects) - 1)
-        chosen = set(random.Random(seed).sample(range(len(subjects)), held))
-        names = ", ".join(subjects[number].subject.name for number in sorted(chosen))
-        log.info("validation subjects: %s", names)
-        train = [[] if n in chosen else part for n, part in enumerate(places)]
-        val = [part if n in chosen else [] for n, part in enumerate(places)]
-    else:
+def _tell_terms(held: Sequence[Terms], source: Path, lent: bool) -> None:
+    for line in expiry_warnings(held, date.today(), str(source)):
+        log.warning("%s", line)
+    if lent and all(one == NO_TERMS for one in held):
         log.warning(
-            "%d subject(s): validation is a block of the map with a guard of %d texels around it; "
-            "it shares the face with training",
-            len(subjects),
-            GUARD,
+            "nothing is said of the source's terms; RealFaceDB must be destroyed two years after "
+            "its download: --downloaded YYYY-MM-DD records it, --expires another date"
         )
-        parts = [
-            _split_map(part, subject.size[1], patch, val_fraction)
-            for part, subject in zip(places, subjects, strict=True)
-        ]
-        train, val = [part[0] for part in parts], [part[1] for part in parts]
-    for name, part in (("training", train), ("validation", val)):
-        if not any(part):
-            raise InputError(
-                f"{len(subjects)} subject(s) that leave no {name} patch",
-                "at least one patch on each side",
-                "give three subjects or more, larger maps, a smaller --patch or --minimum-valid, "
-                "or more --patches-per-subject",
-            )
-    return train, val
 
 
-def _split_map(
-    places: Sequence[Place], width: int, patch: int, val_fraction: float
-) -> tuple[list[Place], list[Place]]:
-    """A full-height block right of the middle for validation, a guard on both its sides."""
-    block = max(2 * patch, round(val_fraction * width))
-    left = (width * 5 // 8) - block // 2
-    right = left + block
-    val = [place for place in places if left <= place.x and place.x + patch <= right]
-    train = [p for p in places if p.x + patch <= left - GUARD or p.x >= right + GUARD]
-    return train, val
+def _count_lines(counts: Mapping[str, int], shards: int) -> tuple[str, ...]:
+    listed = ", ".join(f"{count} {split}" for split, count in counts.items())
+    return (f"{sum(counts.values())} samples in {shards} shards: {listed}",)
 
 
-def _write(
-    folder: Path,
-    splits: Mapping[str, _Split],
-    samples_per_shard: int,
-    seed: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    total = sum(split.count for split in splits.values())
-    shards: list[dict[str, Any]] = []
-    kinds: set[str] = set()
-    texels: list[float] = []
-    done = 0
-    for name, split in splits.items():
-        rng = random.Random(seed)
-        for first in range(0, split.count, samples_per_shard * _OPEN_SHARDS):
-            # Streaming shuffles within a buffer only, so subjects are mixed here: every patch
-            # goes to a shard drawn for it, and many shards are open side by side.
-            block = min(samples_per_shard * _OPEN_SHARDS, split.count - first)
-            order = [number // samples_per_shard for number in range(block)]
-            rng.shuffle(order)
-            start = first // samples_per_shard
-            paths = [folder / f"{name}-{start + number:06d}.tar" for number in sorted({*order})]
-            with ExitStack() as stack:
-                writers = [open_shard(path, stack) for path in paths]
-                for number, patch in zip(order, islice(split.patches, block), strict=True):
-                    writers[number].write(write_patch(patch))
-                    kinds |= patch.maps.keys()
-                    if patch.millimetres_per_texel is not None:
-                        texels.append(patch.millimetres_per_texel)
-                    done += 1
-                    if progress is not None:
-                        progress(done, total)
-            counts = Counter(order)
-            shards += [describe_shard(path, name, counts[n]) for n, path in enumerate(paths)]
-        if next(split.patches, None) is not None:  # its end frees the last subject's maps
-            raise RuntimeError(f"more than {split.count} {name} patches")
-    index = {
-        "version": INDEX_VERSION,
-        "kinds": sorted(kinds),
-        "samples": {name: split.count for name, split in splits.items()},
-        "millimetres_per_texel": median(texels) if texels else None,
-        "shards": shards,
-    }
-    (folder / INDEX_NAME).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+def _size_line(splits: Mapping[str, Sequence[Sample]], codec: str) -> str:
+    """The size of all shards, from a few samples that are made for it."""
+    total = 0.0
+    for samples in splits.values():
+        step = max(1, len(samples) // _ESTIMATED)
+        made = [write_patch(one.sample(), codec) for one in samples[::step][:_ESTIMATED]]
+        if made:
+            mean = fmean(sum(map(_in_tar, members.values())) for members in made)
+            total += mean * len(samples)
+    return f"about {total / 1e9:.2g} GB on disk as {codec}"
+
+
+def _in_tar(member: bytes) -> int:
+    """Bytes that a member takes: its own in blocks of 512, after a header of one."""
+    return 512 + -(-len(member) // 512) * 512
+
+
+def _scaled(capture: Capture, millimetres_per_unit: float | None) -> Capture:
+    if millimetres_per_unit is None:
+        return capture
+    return replace(capture, millimetres_per_unit=millimetres_per_unit)
+
+
+def _lent_scale(found: Source) -> float:
+    if "shape" in found.captures[0].kinds:
+        log.warning("shape is taken as %g millimetres per unit", REALFACEDB_MILLIMETRES_PER_UNIT)
+    return REALFACEDB_MILLIMETRES_PER_UNIT
+
+
+def _with_title(progress: Progress | None, title: str) -> Callable[[int, int], None] | None:
+    """Progress of one sort of work."""
+    return None if progress is None else lambda done, total: progress(done, total, title)

@@ -1,13 +1,14 @@
 """What trains a translator: batches of patches, wherever they come from."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
-from realface.data.transforms import Batch, mirror
+from realface.data.moves import move
+from realface.data.transforms import Batch, to_maps
 
 
 class PatchDataModule(pl.LightningDataModule, ABC):
@@ -16,12 +17,10 @@ class PatchDataModule(pl.LightningDataModule, ABC):
     Attributes:
         crop: Side of a patch [px].
         validation_samples: Patches per epoch.
-        mirror_probability: Of a left-right mirror in training.
     """
 
     crop: int
     validation_samples: int
-    mirror_probability: float
 
     @abstractmethod
     def train_dataloader(self) -> Iterable[Any]:
@@ -31,6 +30,10 @@ class PatchDataModule(pl.LightningDataModule, ABC):
     def val_dataloader(self) -> Iterable[Any]:
         """The same batches in every epoch."""
 
+    @abstractmethod
+    def validation_count(self) -> int:
+        """Validation patches per epoch, over all processes."""
+
     def epoch_now(self) -> int:
         """The number of the epoch that begins.
 
@@ -39,9 +42,12 @@ class PatchDataModule(pl.LightningDataModule, ABC):
         """
         return self.trainer.current_epoch if self.trainer else 0
 
+    def ranks(self) -> tuple[int, int]:
+        """This process's number and how many train together."""
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Mirror training samples on the device."""
-        if self.trainer is None or not self.trainer.training:
-            return batch
-        chosen = torch.rand(len(batch["key"]), device=batch["mask"].device)
-        return mirror(batch, chosen < self.mirror_probability)
+        """Stored values to maps, and the moves that were drawn, on the device."""
+        return move(to_maps(batch))

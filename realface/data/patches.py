@@ -1,22 +1,17 @@
-"""Patches of whole maps: where they lie, and what they hold."""
+"""Samples of whole maps: patches, where they lie, and the whole face at 1/8 size."""
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from realface.data.captures import Capture, key_of
 from realface.data.samples import Patch
+from realface.data.whole_faces import REDUCTION, reduce_in_bands
 from realface.errors import InputError
-from realface.geometry.placement import place
-from realface.maps.io import require_object_space
-from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.maps.subject import Subject
-from realface.synthetic.flaws import IN_INPUTS
-
-log = logging.getLogger(__name__)
+from realface.geometry.placement import Placement, place
+from realface.maps.io import MapFile
 
 
 @dataclass(frozen=True)
@@ -62,85 +57,163 @@ def valid_places(
     ]
 
 
-class SubjectPatches:
-    """A subject folder from which patches are cut.
+@dataclass(frozen=True)
+class Measured:
+    """What must be read of a subject before anything is cut from it.
 
-    Only ``shape`` and ``mask`` are read to measure it, and none is kept: a subject of
-    6144 x 4096 holds a gigabyte, and there may be many.
-
-    Args:
-        folder: The subject.
-        millimetres_per_unit: Overrides what ``subject.json`` says of ``shape``.
-
-    Raises:
-        InputError: If the maps differ in size, there is no reflectance map, or a normal map is
-            not in object space.
+    Attributes:
+        placement: Of its shape; None where it has none.
+        places: Where patches are cut.
     """
 
-    def __init__(self, folder: Path, millimetres_per_unit: float | None = None) -> None:
-        self.subject = Subject(folder)
-        self.size = self.subject.size()
-        self.kinds = [kind for kind in KINDS if kind in self.subject and kind != "texture"]
-        if "texture" in self.subject:
-            log.info("%s: texture is not packed, training lights its own", folder)
-        if not set(REFLECTANCE) & set(self.kinds):
-            raise InputError(
-                f"{folder} without a reflectance map", f"one of {', '.join(REFLECTANCE)}", "add it"
-            )
-        for kind in self.kinds:
-            record = self.subject.record.maps[kind]
-            require_object_space(folder / record.file, KINDS[kind], record)
-        spoilt = [name for name in self.subject.record.flaws if name in IN_INPUTS]
-        if spoilt:
-            log.warning(
-                "%s: its maps have %s, which a network would learn", folder, ", ".join(spoilt)
-            )
-        mask = self.subject.open("mask") if "mask" in self.subject else None
-        if mask is None:
-            log.info("%s: no mask, every texel is taken as valid", folder)
-        given = millimetres_per_unit or self.subject.record.millimetres_per_unit
-        self.placement = (
-            place(self.subject.open("shape"), mask, given) if "shape" in self.subject else None
+    placement: Placement | None
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How patches are cut from whole maps.
+
+    Attributes:
+        patch: Side of a patch [px].
+        stride: Of the grid of places [px].
+        count: Draw so many places of each subject at random instead.
+        minimum_valid: Share of a patch that must lie inside the mask.
+        seed: Of random places.
+    """
+
+    patch: int
+    stride: int
+    count: int | None
+    minimum_valid: float
+    seed: int
+
+
+def measure(capture: Capture, cutting: Cutting) -> Measured:
+    """Read a subject's shape and mask, and keep neither: 6144 x 4096 texels are 400 MB.
+
+    Raises:
+        InputError: If a file cannot be read, or the mask is empty.
+    """
+    shape, mask = (_opened(capture, kind) for kind in ("shape", "mask"))
+    placement = None if shape is None else place(shape, mask, capture.millimetres_per_unit)
+    patch, count = cutting.patch, cutting.count
+    if count is None:
+        places = grid_places(capture.size, patch, cutting.stride)
+    else:  # drawn generously, so that the mask can refuse most of them
+        places = random_places(capture.size, patch, 20 * count, cutting.seed)
+    valid = None if mask is None else mask.whole()
+    chosen = valid_places(places, valid, patch, cutting.minimum_valid)[:count]
+    return Measured(placement, tuple(chosen))
+
+
+def check_size(capture: Capture, patch: int) -> None:
+    """Refuse a subject that no patch can be cut from."""
+    if min(capture.size) < patch:
+        raise InputError(
+            f"{capture.name} of {capture.size[0]}x{capture.size[1]} (height x width)",
+            f"maps of at least {patch}x{patch}",
+            "give a smaller --patch",
         )
 
-    def places(
-        self, patch: int, stride: int, count: int | None, seed: int, minimum_valid: float
-    ) -> list[Place]:
-        """Where patches are cut: ``count`` at random, or every ``stride`` texels."""
-        if min(self.size) < patch:
-            raise InputError(
-                f"{self.subject.folder} of {self.size[0]}x{self.size[1]} (height x width)",
-                f"maps of at least {patch}x{patch}",
-                "give a smaller --patch",
-            )
-        mask = self.subject.open("mask").whole() if "mask" in self.subject else None
-        if count is None:
-            return valid_places(grid_places(self.size, patch, stride), mask, patch, minimum_valid)
-        # Drawn generously, so that the mask can refuse most of them.
-        drawn = random_places(self.size, patch, 20 * count, seed)
-        return valid_places(drawn, mask, patch, minimum_valid)[:count]
 
-    def cut(self, places: Sequence[Place], patch: int) -> Iterator[Patch]:
-        """The patches at these places; ``shape`` in millimetres from the median position."""
-        files = {kind: self.subject.open(kind) for kind in self.kinds}
-        placed = self.placement
-        for at in places:
-            maps = {kind: file.read(at.y, at.x, patch, patch) for kind, file in files.items()}
-            if placed is not None:
-                maps["shape"] = placed.apply(maps["shape"])
-            yield Patch(
-                key=f"{key_of(self.subject.name)}-y{at.y:05d}-x{at.x:05d}",
-                subject=self.subject.name,
-                y=at.y,
-                x=at.x,
-                map_size=self.size,
-                millimetres_per_texel=None if placed is None else placed.millimetres_per_texel,
-                centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
-                bits={kind: file.record.bits for kind, file in files.items()},
-                maps=maps,
-            )
+def _opened(capture: Capture, kind: str) -> MapFile | None:
+    item = capture.map_of(kind)
+    return None if item is None else item.open()
 
 
-def key_of(name: str) -> str:
-    """A name as a shard key: WebDataset cuts keys at the first dot."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+@dataclass(frozen=True)
+class Cut:
+    """A patch before it is cut.
+
+    Attributes:
+        capture: The subject.
+        placement: Of its shape.
+        place: Where the patch lies.
+        patch: Its side [px].
+    """
+
+    capture: Capture
+    placement: Placement | None
+    place: Place
+    patch: int
+
+    def sample(self) -> Patch:
+        """The patch; ``shape`` in millimetres from the subject's median position."""
+        files, placed = _files_of(self.capture), self.placement
+        y, x = self.place.y, self.place.x
+        maps = {kind: file.read(y, x, self.patch, self.patch) for kind, file in files.items()}
+        if placed is not None:
+            maps["shape"] = placed.apply(maps["shape"])
+        return Patch(
+            key=f"{key_of(self.capture.name)}-y{y:05d}-x{x:05d}",
+            subject=self.capture.name,
+            y=y,
+            x=x,
+            map_size=self.capture.size,
+            millimetres_per_texel=None if placed is None else placed.millimetres_per_texel,
+            centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
+            bits={kind: file.record.bits for kind, file in files.items()},
+            maps=maps,
+        )
+
+
+@dataclass(frozen=True)
+class WholeFace:
+    """A subject at 1/8 size, before it is reduced.
+
+    Attributes:
+        capture: The subject.
+        placement: Of its shape.
+    """
+
+    capture: Capture
+    placement: Placement | None
+
+    def sample(self) -> Patch:
+        """The whole face; ``shape`` in millimetres from the subject's median position.
+
+        Its place is that of a patch which is all of a smaller map.
+        """
+        files, placed = _files_of(self.capture), self.placement
+        height, width = self.capture.size
+
+        def read(y: int, rows: int) -> dict[str, Tensor]:
+            maps = {kind: file.read(y, 0, rows, width) for kind, file in files.items()}
+            return maps if placed is None else {**maps, "shape": placed.apply(maps["shape"])}
+
+        maps = reduce_in_bands(read, height)
+        return Patch(
+            key=f"{key_of(self.capture.name)}-whole",
+            subject=self.capture.name,
+            y=0,
+            x=0,
+            map_size=_size(maps),
+            millimetres_per_texel=(
+                None if placed is None else placed.millimetres_per_texel * REDUCTION
+            ),
+            centre=(0.0, 0.0, 0.0) if placed is None else placed.centre,
+            bits={kind: file.record.bits for kind, file in files.items()},
+            maps=maps,
+        )
+
+
+def _size(maps: Mapping[str, Tensor]) -> tuple[int, int]:
+    height, width = next(iter(maps.values())).shape[1:]
+    return height, width
+
+
+_held: dict[Capture, dict[str, MapFile]] = {}
+
+
+def _files_of(capture: Capture) -> dict[str, MapFile]:
+    """A subject's maps by kind, kept until those of another are asked for."""
+    if capture not in _held:
+        _held.clear()  # before the others are read: a subject may take a gigabyte
+        _held[capture] = {item.kind: item.open() for item in capture.maps}
+    return _held[capture]
+
+
+def forget_maps() -> None:
+    """Free the maps of the subject that was cut last."""
+    _held.clear()

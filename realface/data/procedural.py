@@ -36,11 +36,13 @@ class Draw:
         subjects: Seeds of the faces, one for each patch.
         map_size: ``(height, width)`` of the maps that the windows are of [px].
         windows: ``(y, x, height, width)`` within the maps.
+        mirrored: Which patches are to be mirrored left to right; empty: none.
     """
 
     subjects: tuple[int, ...]
     map_size: tuple[int, int]
     windows: tuple[Window, ...]
+    mirrored: tuple[bool, ...] = ()
 
 
 def draw_batch(
@@ -50,6 +52,7 @@ def draw_batch(
     patch: int,
     map_widths: tuple[int, int],
     minimum_valid: float,
+    mirror_probability: float = 0.0,
 ) -> Draw:
     """Draw a batch: which subjects, at which scale, and where; equal words draw the same.
 
@@ -60,6 +63,7 @@ def draw_batch(
         patch: Side of a patch [px].
         map_widths: Narrowest and widest map; drawn evenly in the logarithm between them.
         minimum_valid: Share of a patch that lies inside the mask.
+        mirror_probability: Of a left-right mirror.
 
     Raises:
         InputError: If no window that is valid enough is found.
@@ -69,7 +73,8 @@ def draw_batch(
     width = round(math.exp(rng.uniform(math.log(low), math.log(high))))
     size = (round(width * 2 / 3), width)
     chosen = tuple(subjects[rng.randrange(len(subjects))] for _ in range(batch_size))
-    return Draw(chosen, size, tuple(draw_window(rng, size, patch, minimum_valid) for _ in chosen))
+    windows = tuple(draw_window(rng, size, patch, minimum_valid) for _ in chosen)
+    return Draw(chosen, size, windows, tuple(rng.random() < mirror_probability for _ in chosen))
 
 
 def draw_window(
@@ -103,12 +108,13 @@ def make_batch(draw: Draw, device: torch.device | str, flaws: Sequence[str] = ()
 
     Returns:
         ``key``, a list, and the maps ``(B, C, patch, patch)`` float32 that `subject_windows`
-        describes, as `realface.data.transforms.collate` gives them: ``shape`` in millimetres from
-        each subject's median position.
+        describes, as `realface.data.transforms.to_maps` gives them: ``shape`` in millimetres from
+        each subject's median position; and ``mirrored`` ``(B,)``, what is still to be done.
     """
     maps = subject_windows(draw.subjects, *draw.map_size, draw.windows, device=device)
     maps = apply_flaws(maps, flaws, draw.subjects, windows=draw.windows, map_width=draw.map_size[1])
     centres = placements(draw.subjects, device).centres
+    mirrored = {"mirrored": torch.tensor(draw.mirrored, device=device)} if draw.mirrored else {}
     return {
         "key": [
             patch_key(subject, window)
@@ -116,6 +122,7 @@ def make_batch(draw: Draw, device: torch.device | str, flaws: Sequence[str] = ()
         ],
         **maps,
         "shape": maps["shape"] - centres[:, :, None, None],
+        **mirrored,
     }
 
 

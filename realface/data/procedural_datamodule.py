@@ -1,10 +1,12 @@
 """Procedural subjects as a stream of batches, for Lightning."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
+from realface.data.epochs import EpochLoader, FixedLoader
+from realface.data.order import steps_of
 from realface.data.patch_datamodule import PatchDataModule
 from realface.data.procedural import (
     TRAINING_SUBJECTS,
@@ -31,6 +33,7 @@ class ProceduralDataModule(PatchDataModule):
         batch_size: Patches per process and step.
         crop: Side of a patch [px].
         samples_per_epoch: Over all processes; validation and checkpoints come at an epoch's end.
+            None: 1500, since there is no end to them.
         validation_samples: Patches, each of another held-out subject.
         narrowest_map: Width of the maps that patches are cut from [px], at least: 6144 is
             0.05 mm a texel. Each batch draws its own.
@@ -48,7 +51,7 @@ class ProceduralDataModule(PatchDataModule):
         self,
         batch_size: int = 1,
         crop: int = 512,
-        samples_per_epoch: int = 1500,
+        samples_per_epoch: int | None = 1500,
         validation_samples: int = 64,
         narrowest_map: int = 6144,
         widest_map: int = 6144,
@@ -59,6 +62,7 @@ class ProceduralDataModule(PatchDataModule):
     ) -> None:
         super().__init__()
         held = len(VALIDATION_SUBJECTS)
+        samples_per_epoch = 1500 if samples_per_epoch is None else samples_per_epoch
         for name, value, good, expected in (
             ("batch_size", batch_size, batch_size >= 1, "at least 1"),
             ("crop", crop, crop >= 1, "at least 1"),
@@ -94,7 +98,7 @@ class ProceduralDataModule(PatchDataModule):
         """What process ``rank`` trains on in a step, counted from the start of the run."""
         return draw_batch(
             f"{self.seed} {rank} {step}", TRAINING_SUBJECTS, self.batch_size, self.crop,
-            self.map_widths, self.minimum_valid,
+            self.map_widths, self.minimum_valid, self.mirror_probability,
         )  # fmt: skip
 
     def validation_draw(self, samples: Sequence[int]) -> Draw:
@@ -113,49 +117,32 @@ class ProceduralDataModule(PatchDataModule):
             tuple(part.windows[0] for part in parts),
         )
 
-    def train_dataloader(self) -> Iterable[Draw]:
-        """One epoch of ``samples_per_epoch``; the next call of ``iter`` gives the next epoch."""
-        rank, world = self._ranks()
-        steps = max(1, self.samples_per_epoch // (self.batch_size * world))
+    def train_dataloader(self) -> EpochLoader:
+        """Epochs of ``samples_per_epoch``; a resumed run goes on with the step it stopped at."""
+        rank, world = self.ranks()
+        steps = steps_of(self.samples_per_epoch, self.batch_size, world)
 
-        def epoch() -> Iterator[Draw]:
-            first = steps * self.epoch_now()  # a generator: at the first batch, not before
-            for step in range(first, first + steps):
-                yield self.training_draw(step, rank)
+        # Drawing takes a millisecond, so there is nothing for worker processes to do.
+        def draws(epoch: int, first: int) -> Iterator[Draw]:
+            for step in range(first, steps):
+                yield self.training_draw(epoch * steps + step, rank)
 
-        return _Draws(epoch, steps)
+        layout = {"batch_size": self.batch_size, "processes": world}
+        return EpochLoader(draws, steps, self.epoch_now, layout)
 
-    def val_dataloader(self) -> Iterable[Draw]:
+    def val_dataloader(self) -> FixedLoader:
         """Every held-out patch once, dealt out over the processes."""
-        rank, world = self._ranks()
+        rank, world = self.ranks()
         mine = range(self.validation_samples)[rank::world]
         batches = [mine[i : i + self.batch_size] for i in range(0, len(mine), self.batch_size)]
-        return _Draws(lambda: (self.validation_draw(batch) for batch in batches), len(batches))
+        return FixedLoader(lambda: (self.validation_draw(one) for one in batches), len(batches))
 
-    def _ranks(self) -> tuple[int, int]:
-        """This process's number and how many train together."""
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
+    def validation_count(self) -> int:
+        """As many as asked for."""
+        return self.validation_samples
 
     def transfer_batch_to_device(
         self, batch: Draw, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Make the batch on the device."""
         return make_batch(batch, device, self.flaws)
-
-
-class _Draws:
-    """An iterator that is made anew for each epoch, and its length: all that Lightning asks for.
-
-    Drawing takes a millisecond, so there is nothing for torch's loader to do.
-    """
-
-    def __init__(self, epoch: Callable[[], Iterator[Draw]], steps: int) -> None:
-        self._epoch, self._steps = epoch, steps
-
-    def __iter__(self) -> Iterator[Draw]:
-        return self._epoch()
-
-    def __len__(self) -> int:
-        return self._steps

@@ -1,35 +1,38 @@
-"""What a sample in a shard is: member names, bytes, and back.
+"""What a sample in a shard is: named members, their bytes, and back.
 
-A sample is one patch of one subject, as WebDataset members ``<key>.<kind>.png`` and
-``<key>.json``. Every map is stored as its kind means it (normals green up, albedo in the
-kind's encoding), positions in millimetres relative to the subject's median position.
+A sample is one patch of one subject: members ``<kind>.<suffix>``, the suffix naming the codec, and
+``json``. Every map is stored as its kind means it (normals green up, albedo in the kind's
+encoding), positions in millimetres relative to the subject's median position.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from torch import Tensor
 
+from realface.data.codecs import CODECS
+from realface.data.codecs import decode as decode_pixels
 from realface.errors import InputError
-from realface.maps.files import Array, encode_png
+from realface.maps.files import Array
 from realface.maps.io import decode, encode, tight_range
 from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record, map_record_from
 
-VERSION = 1
+VERSION = 2
+ABOUT = "json"
+"""The member that says what a sample is."""
 
 
 @dataclass(frozen=True)
-class Patch:
-    """One training patch before it is written, or after it is read.
+class About:
+    """What a sample says of itself, besides its maps.
 
     Attributes:
-        key: Unique, no dots: ``<subject>-y00000-x00000``, or a running number.
+        key: Unique in its split, no dots: ``<subject>-y00000-x00000``, or a running number.
         subject: Whose face; None where the source does not say.
         y: Row of the patch in its map [px]; None where it is not known.
         x: Column likewise.
@@ -37,8 +40,6 @@ class Patch:
         millimetres_per_texel: Median over the subject; None where it is not known.
         centre: The subject's median position ``(x, y, z)`` [mm], already taken off ``shape``;
             its z is the median depth.
-        bits: Per kind, the depth of the source.
-        maps: By kind, ``(C, h, w)`` as in memory; ``shape`` in millimetres.
     """
 
     key: str
@@ -48,106 +49,137 @@ class Patch:
     map_size: tuple[int, int] | None
     millimetres_per_texel: float | None
     centre: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Patch(About):
+    """One training patch before it is written, or after it is read.
+
+    Attributes:
+        bits: Per kind, the depth of the source.
+        maps: By kind, ``(C, h, w)`` as in memory; ``shape`` in millimetres.
+    """
+
     bits: Mapping[str, int]
     maps: Mapping[str, Tensor]
 
 
-def write_patch(patch: Patch) -> dict[str, Any]:
-    """A patch as a WebDataset sample of bytes, ready for `webdataset.TarWriter`."""
-    records = {kind: _record(kind, values, patch.bits[kind]) for kind, values in patch.maps.items()}
-    sample: dict[str, Any] = {"__key__": patch.key}
-    for kind, record in records.items():
-        pixels = encode(patch.maps[kind], KINDS[kind], record, np.dtype(f"u{record.bits // 8}"))
-        sample[f"{kind}.png"] = encode_png(pixels)
-    about = {
-        "version": VERSION,
-        "subject": patch.subject,
-        "y": patch.y,
-        "x": patch.x,
-        "map_size": patch.map_size,
-        "millimetres_per_texel": patch.millimetres_per_texel,
-        "median_depth": patch.centre[2],
-        "centre": patch.centre,
-        "maps": {kind: asdict(record) for kind, record in records.items()},
-    }
-    sample["json"] = json.dumps(about).encode()
-    return sample
+def write_patch(patch: Patch, codec: str = "png") -> dict[str, bytes]:
+    """A patch as the members of a sample, by name.
+
+    Args:
+        patch: What to write; depths other than 8 bits are stored with 16.
+        codec: Of the maps, a name of `realface.data.codecs.CODECS`.
+    """
+    members = {}
+    records = {}
+    for kind, values in patch.maps.items():
+        record = _record(kind, f"{kind}.{codec}", values, patch.bits[kind])
+        pixels = encode(values, KINDS[kind], record, _dtype(record))
+        members[record.file] = CODECS[codec].encode(pixels)
+        records[kind] = asdict(record)
+    about = {field.name: getattr(patch, field.name) for field in fields(About)}
+    text = json.dumps({"version": VERSION, **about, "maps": records})
+    return {**members, ABOUT: text.encode()}
 
 
-def _record(kind: str, values: Tensor, bits: int) -> MapRecord:
+def _record(kind: str, member: str, values: Tensor, bits: int) -> MapRecord:
     height, width = values.shape[-2:]
-    record = default_record(kind, f"{kind}.png", height, width, 8 if bits == 8 else 16)
+    record = default_record(kind, member, height, width, 8 if bits == 8 else 16, floats=False)
     if KINDS[kind].encoding == "position":
         record = replace(record, range=tight_range(values), bits=16)
     return record
 
 
-def read_patch(sample: Mapping[str, Any], kinds: Iterable[str] | None = None) -> Patch:
-    """A WebDataset sample of bytes as a patch; only the wanted kinds are decoded.
+def _dtype(record: MapRecord) -> np.dtype:
+    return np.dtype(f"u{record.bits // 8}")
+
+
+def read_patch(
+    members: Mapping[str, bytes], where: str, kinds: Iterable[str] | None = None
+) -> Patch:
+    """The members of a sample as a patch; only the wanted kinds are decoded.
 
     Args:
-        sample: As WebDataset yields it, undecoded.
-        kinds: What is wanted; None: everything that the sample holds.
+        members: By name; those of kinds that are not wanted may be missing.
+        where: The shard and key, for errors.
+        kinds: What is wanted; None: everything that the json names.
 
     Raises:
-        InputError: Naming shard and key, if a wanted map is missing or cannot be decoded.
+        InputError: Naming ``where``, if a wanted map is missing or cannot be decoded.
     """
-    with _located(sample):
-        about, records = _about(sample)
-        wanted = tuple(records) if kinds is None else tuple(kinds)
-        stored = {kind: _read_map(sample, kind, records) for kind in wanted}
-        return Patch(
-            key=str(sample["__key__"]),
-            subject=about["subject"],
-            y=about["y"],
-            x=about["x"],
-            map_size=about["map_size"] and tuple(about["map_size"]),
-            millimetres_per_texel=about["millimetres_per_texel"],
-            centre=tuple(about["centre"]),
-            bits={kind: records[kind].bits for kind in wanted},
-            maps={kind: decode(stored[kind], KINDS[kind], records[kind]) for kind in wanted},
-        )
+    about, stored = read_stored(members, where, kinds)
+    return Patch(
+        **vars(about),
+        bits={kind: record.bits for kind, (_, record) in stored.items()},
+        maps={kind: decode(pixels, KINDS[kind], rec) for kind, (pixels, rec) in stored.items()},
+    )
 
 
-def read_stored(sample: Mapping[str, Any], kind: str) -> tuple[Array, MapRecord]:
-    """One map of a sample as it is stored, ``(h, w, C)``, and what it means.
+def read_stored(
+    members: Mapping[str, bytes], where: str, kinds: Iterable[str] | None = None
+) -> tuple[About, dict[str, tuple[Array, MapRecord]]]:
+    """What a sample says of itself, and its maps as they are stored.
+
+    Args:
+        members: As `read_patch` takes them.
+        where: Likewise.
+        kinds: Likewise.
+
+    Returns:
+        What it says; by kind ``(h, w, C)`` uint8 or uint16 and what their values mean.
 
     Raises:
-        InputError: Naming shard and key, if the map is missing or cannot be decoded.
+        InputError: As `read_patch`.
     """
-    with _located(sample):
-        _, records = _about(sample)
-        return _read_map(sample, kind, records), records[kind]
+    with _located(where):
+        if ABOUT not in members:
+            raise ValueError(f"{ABOUT} is missing")
+        data = json.loads(members[ABOUT])
+        about = _about(data)
+        wanted = data["maps"] if kinds is None else kinds
+        return about, {kind: _read_map(members, kind, data["maps"]) for kind in wanted}
 
 
 @contextmanager
-def _located(sample: Mapping[str, Any]) -> Iterator[None]:
-    """Errors with the shard and key where they happened."""
+def _located(where: str) -> Iterator[None]:
+    """Errors of damaged bytes with the shard and key where they are."""
     try:
         yield
-    except Exception as error:  # damaged bytes raise whatever the codec likes
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"sample {sample['__key__']} of {sample.get('__url__', 'a shard')}: "
-            f"{type(error).__name__}: {error}",
+            f"{where}: {what}",
             "the maps and json that `realface pack` wrote",
-            "run `realface verify` on the shards, then pack again",
+            "run `realface verify` on the shards, then copy or pack them again",
         ) from error
 
 
-def _about(sample: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, MapRecord]]:
-    about = json.loads(sample["json"])
-    if about["version"] != VERSION:
-        raise ValueError(f"version {about['version']}, and this realface reads {VERSION}")
-    return about, {kind: map_record_from(kind, entry) for kind, entry in about["maps"].items()}
+def _about(data: Mapping[str, Any]) -> About:
+    if data["version"] != VERSION:
+        raise ValueError(f"json of version {data['version']}, and this realface reads {VERSION}")
+    size, centre = data["map_size"], data["centre"]
+    x, y, z = centre
+    return About(
+        key=str(data["key"]),
+        subject=data["subject"],
+        y=data["y"],
+        x=data["x"],
+        map_size=None if size is None else (int(size[0]), int(size[1])),
+        millimetres_per_texel=data["millimetres_per_texel"],
+        centre=(float(x), float(y), float(z)),
+    )
 
 
-def _read_map(sample: Mapping[str, Any], kind: str, records: Mapping[str, MapRecord]) -> Array:
-    if kind not in records or f"{kind}.png" not in sample:
-        raise KeyError(f"{kind} is missing (there are {', '.join(sorted(records))})")
-    pixels: Array = imagecodecs.png_decode(sample[f"{kind}.png"])
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    record = records[kind]
-    if pixels.shape != (*record.size, KINDS[kind].channels):
-        raise ValueError(f"{kind} has shape {pixels.shape}, its json says {record.size}")
-    return pixels
+def _read_map(
+    members: Mapping[str, bytes], kind: str, entries: Mapping[str, Any]
+) -> tuple[Array, MapRecord]:
+    if kind not in entries:
+        raise ValueError(f"{kind} is missing (there are {', '.join(sorted(entries))})")
+    record = map_record_from(kind, entries[kind])
+    if record.file not in members:
+        raise ValueError(f"{record.file} is missing (there are {', '.join(sorted(members))})")
+    if record.bits == 32 or record.encoding not in KINDS[kind].encodings:
+        raise ValueError(f"{kind} with {record.bits} bits, {record.encoding}: no map of a shard")
+    shape = (*record.size, KINDS[kind].channels)
+    return decode_pixels(record.file, members[record.file], shape, _dtype(record)), record

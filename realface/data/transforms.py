@@ -1,195 +1,175 @@
 """What is done to samples on the way to a training step.
 
-On the CPU, a sample at a time: crop, and the photometric part by albumentations. On the
-device, a batch at a time: the mirror, which knows what a vector is.
+In a loader's worker, a sample at a time, on integers as they are stored: the crop and the tone of
+the skin. On the device, a batch at a time: integers to maps, and then `realface.data.moves`.
 """
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from realface.data.samples import Patch, read_patch
-from realface.data.shards import worker_seed
 from realface.errors import InputError
-from realface.maps.kinds import KINDS
-from realface.maps.spaces import mirror_vectors
+from realface.maps.files import Array
+from realface.maps.kinds import KINDS, MapKind
+
+Sample = dict[str, Any]
+"""``key``, and by kind ``(h, w, C)``: uint8 or uint16 as stored, or float32 as in memory."""
 
 Batch = dict[str, Any]
+"""``key``, a list, and by kind a tensor: `collate`'s and, from `to_maps` on, ``(B, C, H, W)``."""
 
 
-class ReadPatch:
-    """Undecoded sample to patch; only the maps that training asks for, plus the mask."""
-
-    def __init__(self, kinds: Sequence[str] | None, optional: Sequence[str] = ("mask",)) -> None:
-        self.kinds, self.optional = kinds, optional
-
-    def __call__(self, sample: Mapping[str, Any]) -> Patch:
-        """Decode.
-
-        Raises:
-            InputError: Naming shard and key, if a wanted map is missing or damaged.
-        """
-        if self.kinds is None:
-            return read_patch(sample)
-        there = [kind for kind in self.optional if f"{kind}.png" in sample]
-        return read_patch(sample, dict.fromkeys([*self.kinds, *there]))
+def stored(key: str, maps: Mapping[str, Array]) -> Sample:
+    """Maps as they are stored, ``(h, w, C)``, to a sample; a missing mask is all valid."""
+    height, width = next(iter(maps.values())).shape[:2]
+    whole = {} if "mask" in maps else {"mask": np.full((height, width, 1), 255, np.uint8)}
+    return {"key": key, **maps, **whole}
 
 
-class ToTensors:
-    """Patch to a plain dict of tensors ``(C, h, w)`` with its key; a missing mask is all ones."""
-
-    def __call__(self, patch: Patch) -> Batch:
-        """Convert."""
-        maps: Batch = dict(patch.maps)
-        first = next(iter(patch.maps.values()))
-        maps.setdefault("mask", torch.ones_like(first[:1]))
-        return {"key": patch.key, **maps}
-
-
-class CentreCrop:
-    """The square crop in the middle, for validation."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, sample: Batch) -> Batch:
-        """Crop.
-
-        Raises:
-            InputError: If the sample is smaller.
-        """
-        below, right = _room(sample, self.size)
-        return _crop(sample, below // 2, right // 2, self.size)
-
-
-def random_crop(sample: Batch, size: int, rng: random.Random) -> Batch:
-    """A square crop at a random place, the same for every map.
+def crop(sample: Sample, size: int, y: int, x: int) -> Sample:
+    """The square of ``size`` texels at row ``y`` and column ``x``, of every map; nothing is copied.
 
     Raises:
-        InputError: If the sample is smaller.
+        InputError: If it does not fit into the sample.
     """
-    below, right = _room(sample, size)
-    return _crop(sample, rng.randint(0, below), rng.randint(0, right), size)
-
-
-def _room(sample: Batch, size: int) -> tuple[int, int]:
-    """Rows and columns that a crop leaves over."""
-    height, width = sample["mask"].shape[-2:]
-    if min(height, width) < size:
+    height, width = sample["mask"].shape[:2]
+    if min(y, x) < 0 or y + size > height or x + size > width:
         raise InputError(
             f"crop {size}, and sample {sample['key']} of {height}x{width}",
             "a crop that fits into every packed patch",
             "give a smaller --data.crop, or pack larger patches",
         )
-    return height - size, width - size
-
-
-def _crop(sample: Batch, y: int, x: int, size: int) -> Batch:
     return {
-        name: value[..., y : y + size, x : x + size] if isinstance(value, Tensor) else value
+        name: value[y : y + size, x : x + size] if name in KINDS else value
         for name, value in sample.items()
     }
 
 
+def random_crop(sample: Sample, size: int, rng: random.Random) -> Sample:
+    """A square crop at a random place.
+
+    Raises:
+        InputError: If the sample is smaller.
+    """
+    height, width = sample["mask"].shape[:2]
+    y, x = rng.randint(0, max(0, height - size)), rng.randint(0, max(0, width - size))
+    return crop(sample, size, y, x)
+
+
+def centre_crop(sample: Sample, size: int) -> Sample:
+    """The square crop in the middle, for validation.
+
+    Raises:
+        InputError: If the sample is smaller.
+    """
+    height, width = sample["mask"].shape[:2]
+    return crop(sample, size, max(0, height - size) // 2, max(0, width - size) // 2)
+
+
 class SkinTone:
-    """Varies the colour of the skin: gamma, brightness and hue of ``diffuse_albedo``.
+    """Varies the colour of the skin: gamma, brightness, saturation and hue of ``diffuse_albedo``.
 
     The albedo changes before it is lit, so for de-lighting input and target change together: the
     network sees more skin tones, and no target contradicts its input. For the specular albedo
-    and the normals only the input changes: they must not depend on the tone. By albumentations,
-    on CPU.
+    and the normals only the input changes: they must not depend on the tone.
+
+    By albumentations, on float32 in [0, 1]: its 8-bit forms, and HueSaturationValue whatever it
+    is given, leave some 150 levels. There is nothing left for the device: all three changes take
+    5 ms of a worker's time for 512x512.
 
     Args:
         probability: Of each change; 0 imports nothing.
-        seed: Of its random numbers.
     """
 
-    def __init__(self, probability: float, seed: int) -> None:
-        self._transforms = None
-        if probability == 0:
-            return
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, sample: Sample, rng: random.Random) -> Sample:
+        """The sample with its albedo varied and float32; equal generators vary it equally."""
+        if self.probability == 0 or "diffuse_albedo" not in sample:
+            return sample
+        albedo = sample["diffuse_albedo"]
+        # One generator for all: by a seed, each change would draw the same numbers as the others.
+        self._changes.set_random_state(np.random.default_rng(rng.getrandbits(64)), rng)
+        image = albedo.astype(np.float32) / np.float32(np.iinfo(albedo.dtype).max)
+        return {**sample, "diffuse_albedo": self._changes(image=image)["image"]}
+
+    @cached_property
+    def _changes(self) -> Any:
+        """Made where they are used first: in a worker."""
         # Else the import asks the internet for a newer version.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations
 
-        self._transforms = albumentations.Compose(
+        share = self.probability
+        return albumentations.Compose(
             [
-                albumentations.RandomGamma(gamma_limit=(75, 135), p=probability),
+                albumentations.RandomGamma(gamma_limit=(75, 135), p=share),
                 albumentations.RandomBrightnessContrast(
-                    brightness_limit=0.08, contrast_limit=0.08, p=probability
+                    brightness_limit=0.08, contrast_limit=0.08, p=share
                 ),
-                albumentations.HueSaturationValue(
-                    hue_shift_limit=4, sat_shift_limit=12, val_shift_limit=0, p=probability
+                albumentations.ColorJitter(
+                    brightness=0.0, contrast=0.0, saturation=0.12, hue=0.02, p=share
                 ),
-            ],
-            seed=seed,
+            ]
         )
 
-    def __call__(self, sample: Batch) -> Batch:
-        """Vary the sample's albedo, if it has one."""
-        if self._transforms is None or "diffuse_albedo" not in sample:
-            return sample
-        image = sample["diffuse_albedo"].permute(1, 2, 0).contiguous().numpy()
-        varied = self._transforms(image=image)["image"]
-        return {**sample, "diffuse_albedo": torch.from_numpy(varied).permute(2, 0, 1)}
 
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples to one batch: maps stacked to ``(B, h, w, C)``, numbers to ``(B,)``, keys to a list.
 
-class Augment:
-    """A WebDataset stage: crops and varies a stream of samples, seeded anew for each epoch.
-
-    Args:
-        crop: Side of the crop [px].
-        tone_probability: Of each change of skin tone.
-        seed: Of the random numbers; every worker of every rank has its own.
-        rank: Of this process among those that train together.
-        epoch: The first epoch's number.
+    Where 8 and 16 bits of a kind meet, 8 are widened exactly: 255 to 65535.
     """
-
-    def __init__(
-        self, crop: int, tone_probability: float, seed: int, *, rank: int = 0, epoch: int = 0
-    ) -> None:
-        self.crop, self.tone_probability, self.seed = crop, tone_probability, seed
-        self.rank, self.epoch = rank, epoch
-
-    def __call__(self, samples: Iterable[Batch]) -> Iterator[Batch]:
-        """The samples of one epoch."""
-        rng = random.Random(f"{self.seed} {worker_seed(self.rank)} {self.epoch}")
-        self.epoch += 1
-        tone = SkinTone(self.tone_probability, rng.getrandbits(31))
-        for sample in samples:
-            yield tone(random_crop(sample, self.crop, rng))
-
-
-def collate(samples: Sequence[Batch]) -> Batch:
-    """Samples to one batch: tensors stacked to ``(B, C, H, W)``, keys to a list."""
-    batch: Batch = {"key": [sample["key"] for sample in samples]}
-    for name, value in samples[0].items():
-        if isinstance(value, Tensor):
-            batch[name] = torch.stack([sample[name] for sample in samples])
+    batch: Batch = {}
+    for name, first in samples[0].items():
+        values = [sample[name] for sample in samples]
+        if isinstance(first, np.ndarray):
+            batch[name] = torch.from_numpy(np.stack(_widened(values)))
+        else:
+            batch[name] = values if isinstance(first, str) else torch.tensor(values)
     return batch
 
 
-def mirror(batch: Batch, chosen: Tensor) -> Batch:
-    """Mirror the chosen samples of a batch left to right; vectors negate their x.
+def _widened(arrays: list[Array]) -> list[Array]:
+    if len({array.dtype for array in arrays}) == 1:
+        return arrays
+    return [
+        array if array.dtype == np.uint16 else array.astype(np.uint16) * np.uint16(257)
+        for array in arrays
+    ]
 
-    A mirrored face under mirrored lights is the mirrored image; lights are drawn after this.
+
+def to_maps(batch: Batch) -> Batch:
+    """Stored values to maps ``(B, C, H, W)`` float32 as their kinds mean them, on any device.
 
     Args:
-        batch: Maps ``(B, C, H, W)`` by kind.
-        chosen: ``(B,)`` bool.
+        batch: By kind ``(B, h, w, C)``: uint8 or uint16 for values from 0 to 1, and for unit
+            vectors as 0.5 v + 0.5; or float32, which keeps its values (``shape`` [mm]).
     """
-    pick = chosen.view(-1, 1, 1, 1)
-    mirrored = {
-        name: torch.where(pick, _mirrored(name, value), value)
+    return {
+        name: _to_map(KINDS[name], value) if name in KINDS else value
         for name, value in batch.items()
-        if name in KINDS
     }
-    return {**batch, **mirrored}
 
 
-def _mirrored(kind: str, values: Tensor) -> Tensor:
-    return mirror_vectors(values) if KINDS[kind].is_vector else values.flip(-1)
+def _to_map(kind: MapKind, values: Tensor) -> Tensor:
+    # The one thing that torch does to uint16 everywhere is to copy it, converted or not.
+    count, height, width, channels = values.shape
+    maps = torch.empty((count, channels, height, width), device=values.device)
+    maps.copy_(values.permute(0, 3, 1, 2))
+    if values.is_floating_point():
+        return maps
+    top = torch.iinfo(values.dtype).max
+    if kind.encoding != "unit_vector":
+        return maps.div_(top)
+    # In place, and without the factor that cancels: a third of the time. A vector of halves of
+    # odd numbers is never zero.
+    x, y, z = maps.sub_(top / 2).unbind(1)
+    inverse = x.square().addcmul_(y, y).addcmul_(z, z).rsqrt_()
+    return maps.mul_(inverse[:, None])

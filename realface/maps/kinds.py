@@ -1,7 +1,12 @@
 """The kinds of map, and what each one means: the only table of its sort in the project."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # the table is read where torch would be slow to import
+    from torch import Tensor
 
 Encoding = Literal["srgb", "linear", "unit_vector", "position"]
 Space = Literal["object", "tangent", "offset"]
@@ -27,13 +32,35 @@ class MapKind:
 
     @property
     def is_vector(self) -> bool:
-        """Whether a mirror negates its x component."""
+        """Whether it turns with the plane of its map, see `moved`."""
         return self.encoding in ("unit_vector", "position")
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
         """Encodings in which a file may hold it."""
         return (self.encoding,) if self.is_vector else ("srgb", "linear")
+
+    def moved(self, values: Tensor, matrix: Tensor) -> Tensor:
+        """What texels hold once they have been moved within the plane of the map.
+
+        The map's columns run along x and its rows against y, so a turn or mirror of the image is
+        one of the face about object z: vectors follow it, colours stay. That holds in tangent
+        space too, whose tangents lie along the columns and move with them.
+
+        Args:
+            values: ``(..., C, H, W)``, whose texels are already where they belong.
+            matrix: Orthogonal, ``(2, 2)`` or ``(B, 2, 2)``: what was at (x, y) is at
+                ``matrix @ (x, y)``.
+        """
+        if not self.is_vector:
+            return values
+        # No matrix product: it may be rounded to TF32 or bfloat16.
+        a, b, c, d = matrix.flatten(-2)[..., None, None].unbind(-3)
+        x, y, _ = values.unbind(-3)
+        moved = values.clone()
+        moved.select(-3, 0).copy_(a * x + b * y)
+        moved.select(-3, 1).copy_(c * x + d * y)
+        return moved
 
 
 _ALL = (

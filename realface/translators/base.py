@@ -44,9 +44,9 @@ class Translator(pl.LightningModule):
     know: ``global_step`` counts the steps of both optimisers (so set ``max_epochs``, not
     ``max_steps``), and ``gradient_clip_val`` is refused (use ``clip_gradient_norm``).
 
-    Lights, mirrors and whatever else is drawn from torch's own generators depend on the seed
-    (Lightning's ``seed_everything``), the epoch and the process: a resumed run does not repeat
-    the draws of its first epoch, and processes do not share theirs.
+    Lights and whatever else is drawn from torch's own generators depend on the seed (Lightning's
+    ``seed_everything``), the epoch, the step and the process: a resumed run draws what it would
+    have drawn, and processes do not share their draws.
 
     Args:
         inputs: Words of `realface.networks.channels.INPUTS`.
@@ -227,10 +227,10 @@ class Translator(pl.LightningModule):
                 f"crop to {' or '.join(nearest)}",
             )
 
-    def on_train_epoch_start(self) -> None:
-        """Seed torch's own generators by the run's seed, the epoch and the process."""
+    def on_train_batch_start(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Seed torch's own generators by the run's seed, the epoch, the step and the process."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        words = np.random.SeedSequence((seed, self.current_epoch, self.global_rank))
+        words = np.random.SeedSequence((seed, self.current_epoch, batch_index, self.global_rank))
         torch.manual_seed(int(words.generate_state(1)[0]))
 
     def forward(self, maps: Maps) -> Tensor:

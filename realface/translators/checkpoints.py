@@ -1,12 +1,16 @@
 """Checkpoints that are either whole or absent."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from realface.maps.files import partial_path
+
+_LOOK = 20  # batches between looks at the clock, where processes must agree on the time
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -33,3 +37,30 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise OSError(f"{target}: {error}") from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+class TimedCheckpoint(pl.Callback):
+    """Saves within an epoch, every so many minutes, after a batch's last step.
+
+    Lightning's `ModelCheckpoint` does not save by time under manual optimisation.
+
+    Args:
+        path: Of the checkpoint, overwritten each time.
+        minutes: Between two.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self._path, self._seconds = path, 60 * minutes
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *of_batch: Any
+    ) -> None:
+        """Save, if it is time; the first process's clock counts for all."""
+        batch_index = of_batch[-1]
+        if trainer.world_size > 1 and self._seconds and (batch_index + 1) % _LOOK:
+            return
+        due = time.monotonic() - self._saved >= self._seconds
+        if trainer.strategy.broadcast(due):
+            trainer.save_checkpoint(self._path)
+            self._saved = time.monotonic()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -10,8 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from realface.data.pack import pack
-from realface.data.shards import all_samples, read_index, shard_urls
-from realface.maps.encoding import unit
+from realface.data.index import INDEX_NAME, TABLE_NAME, Index, parse_index, parse_table
 from realface.maps.files import write_image
 from realface.maps.io import encode
 from realface.maps.kinds import KINDS
@@ -46,30 +46,59 @@ def shards(subjects, tmp_path_factory) -> Path:
     return out
 
 
-def samples_of(folder: Path, split: str) -> list[dict]:
-    """Undecoded samples of a split, in order."""
-    return list(all_samples(shard_urls(folder, read_index(folder), split)))
+def index_of(folder: Path) -> Index:
+    return parse_index((folder / INDEX_NAME).read_text(), str(folder))
+
+
+def samples_of(folder: Path, split: str) -> list[dict[str, bytes]]:
+    """Members of a split's samples by name, in order, as the table says where they lie."""
+    index = index_of(folder)
+    splits = {shard.file: shard.split for shard in index.shards}
+    table = parse_table((folder / TABLE_NAME).read_text(), str(folder), index)
+    samples = []
+    for entry in table:
+        if splits[entry.shard] == split:
+            tar = (folder / entry.shard).read_bytes()
+            samples.append({m.name: tar[m.offset : m.offset + m.size] for m in entry.members})
+    return samples
 
 
 def abouts_of(folder: Path, split: str) -> list[dict]:
     return [json.loads(sample["json"]) for sample in samples_of(folder, split)]
 
 
-def write_patches(folder: Path, kinds: dict[str, str], count: int = 5, size: int = 20) -> Path:
-    """Patches as RealFaceDB is lent: ``kinds`` gives each kind's pattern with ``{key}``."""
+def write_patches(
+    folder: Path, kinds: dict[str, str], count: int = 5, size: int = 20, bits: int = 8
+) -> Path:
+    """Patches as RealFaceDB is lent: ``kinds`` gives each kind's pattern with ``{key}``.
+
+    All lie in the middle of a face, each with skin of its own.
+    """
     for number in range(count):
-        generator = torch.Generator().manual_seed(number)
+        maps = patch_maps(number, size)
         for kind, pattern in kinds.items():
-            values = torch.rand(KINDS[kind].channels, size, size, generator=generator)
-            if KINDS[kind].encoding == "unit_vector":
-                values = unit(values - torch.tensor((0.5, 0.5, -1.0)).view(3, 1, 1))
-            record = default_record(kind, "patch.png", size, size, 8)
+            record = default_record(kind, "patch.png", size, size, bits)
             path = folder / pattern.format(key=f"{number:04d}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(
-                path, encode(values, KINDS[kind], record, torch.zeros(1).byte().numpy().dtype)
-            )
+            pixels = encode(maps[kind], KINDS[kind], record, np.dtype(f"u{bits // 8}"))
+            write_image(path, pixels)
     return folder
+
+
+def patch_maps(number: int, size: int) -> dict[str, Tensor]:
+    """A lent patch's maps, ``shape`` in [-1, 1]."""
+    generator = torch.Generator().manual_seed(number)
+    maps = {
+        kind: values[:, size : 2 * size, size : 2 * size]
+        for kind, values in face_maps(3 * size, 3 * size, phase=float(number)).items()
+    }
+    skin = 0.2 * torch.rand(1, size, size, generator=generator)
+    return {
+        **maps,
+        "diffuse_albedo": maps["diffuse_albedo"] - skin,
+        "specular_albedo": (maps["specular_albedo"] - skin).clamp(min=0),
+        "shape": maps["shape"] / 90,
+    }
 
 
 class Collector(pl.LightningModule):

@@ -1,33 +1,27 @@
+"""Packing as a whole: what goes in, what comes out, and what stops it."""
+
 import errno
-import itertools
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from realface.data import pack as packing
-from realface.data.pack import GUARD, pack
-from realface.data.patches import (
-    Place,
-    SubjectPatches,
-    grid_places,
-    key_of,
-    random_places,
-    valid_places,
-)
+from realface.data.index import Terms
+from realface.data.pack import pack
 from realface.data.samples import read_patch
-from realface.data.shards import read_index
+from realface.data.splits import GUARD
 from realface.data.verify import verify
 from realface.errors import FailureError, InputError
 from realface.maps.record import FILE_NAME
-from realface.maps.subject import Subject
-from realface.synthetic.folder import write_subject as write_procedural
-from tests.data.conftest import abouts_of, samples_of, write_subject
+from tests.data.conftest import abouts_of, index_of, samples_of, write_patches, write_subject
 from tests.faces import face_maps
 
 SMALL = {"patch": 24, "stride": 12, "minimum_valid": 0.3, "samples_per_shard": 5}
@@ -41,61 +35,6 @@ def nothing_left(out: Path) -> bool:
     return not [path for path in out.parent.iterdir() if out.name in path.name]
 
 
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(1, 40))
-def test_the_grid_reaches_every_texel_and_stays_inside(height, width, patch, stride):
-    places = grid_places((height, width), patch, stride)
-    if min(height, width) < patch:
-        assert places == []
-        return
-    covered = torch.zeros(height, width)
-    for place in places:
-        assert 0 <= place.y <= height - patch
-        assert 0 <= place.x <= width - patch
-        covered[place.y : place.y + patch, place.x : place.x + patch] = 1
-    assert len(set(places)) == len(places)
-    if stride <= patch:
-        assert covered.all()
-
-
-@given(st.integers(8, 60), st.integers(8, 60), st.integers(1, 30), st.integers(0, 99))
-def test_random_places_are_inside_different_and_repeatable(height, width, count, seed):
-    places = random_places((height, width), 8, count, seed)
-    assert places == random_places((height, width), 8, count, seed)
-    assert len(set(places)) == len(places) <= count
-    assert all(0 <= p.y <= height - 8 and 0 <= p.x <= width - 8 for p in places)
-
-
-def test_places_respect_the_mask():
-    mask = torch.zeros(1, 40, 40)
-    mask[..., :20] = 1
-    places = grid_places((40, 40), 10, 1)
-    kept = valid_places(places, mask, 10, 0.7)
-    assert kept == [place for place in places if place.x <= 13]
-    assert valid_places(places, None, 10, 1.0) == places
-    assert valid_places([Place(0, 30)], mask, 10, 0.0) == [Place(0, 30)]
-
-
-def test_packed_maps_are_the_subjects_to_a_level(subjects, shards):
-    assert verify(shards) == []
-    index = read_index(shards)
-    assert sum(index["samples"].values()) == len(samples_of(shards, "train")) + len(
-        samples_of(shards, "val")
-    )
-    for sample in samples_of(shards, "train") + samples_of(shards, "val"):
-        patch = read_patch(sample)
-        subject = Subject(subjects / patch.subject)
-        y, x = patch.y, patch.x
-        assert patch.key == f"{patch.subject}-y{y:05d}-x{x:05d}"
-        assert patch.map_size == (48, 64)
-        for kind, values in patch.maps.items():
-            truth = subject.open(kind).read(y, x, 24, 24)
-            level = 2.1 / 65535
-            if kind == "shape":
-                truth = truth - torch.tensor(patch.centre).view(3, 1, 1)
-                level = 300 / 65535
-            assert (values - truth).abs().max() <= level, kind
-
-
 def test_shape_is_relative_to_the_subjects_median_in_millimetres(subjects, tmp_path):
     pack(subjects, tmp_path / "out", **SMALL, millimetres_per_unit=2.0)
     about = abouts_of(tmp_path / "out", "train")[0]
@@ -106,27 +45,12 @@ def test_shape_is_relative_to_the_subjects_median_in_millimetres(subjects, tmp_p
     assert about["centre"][2] == about["median_depth"]
 
 
-def test_flaws_of_files_in_the_truth_are_told(tmp_path, caplog):
-    for name, flaws in (("clean", []), ("blurred", ["blur"])):
-        write_procedural(3, tmp_path / name, 64, 96, flaws=flaws)
-        SubjectPatches(tmp_path / name)
-    told = [record.message for record in caplog.records if "would learn" in record.message]
-    assert len(told) == 1
-    assert "blurred" in told[0]
-
-
 def test_no_subject_is_on_both_sides(shards):
     sides = [{about["subject"] for about in abouts_of(shards, split)} for split in ("train", "val")]
     assert sides[0]
     assert sides[1]
     assert not sides[0] & sides[1]
     assert sides[0] | sides[1] == {f"face-{number}" for number in range(4)}
-
-
-def test_subjects_are_mixed_over_shards(shards):
-    subjects = [about["subject"] for about in abouts_of(shards, "train")]
-    changes = sum(one != other for one, other in itertools.pairwise(subjects))
-    assert changes > len(subjects) // 3
 
 
 def test_the_same_seed_gives_the_same_bytes(subjects, shards, tmp_path):
@@ -166,77 +90,28 @@ def test_mask_share_and_random_places(subjects, tmp_path):
     pack(subjects, tmp_path / "out", **settings, patches_per_subject=3)
     for split in ("train", "val"):
         for sample in samples_of(tmp_path / "out", split):
-            assert read_patch(sample, ("mask",)).maps["mask"].mean() >= 0.9
-    counts = read_index(tmp_path / "out")["samples"]
-    assert counts == {"train": 9, "val": 3}
+            assert read_patch(sample, "here", ("mask",)).maps["mask"].mean() >= 0.9
+    counts = index_of(tmp_path / "out").samples
+    assert counts == {"train": 9, "val": 3, "whole-train": 3, "whole-val": 1}
 
 
 def test_a_patch_as_large_as_the_map_is_drawn_once(subjects, tmp_path):
     """Places are few here: none may come twice, since keys are unique."""
     pack(subjects, tmp_path / "out", patch=48, minimum_valid=0.0, patches_per_subject=200)
     assert verify(tmp_path / "out") == []
-    assert read_index(tmp_path / "out")["samples"]["val"] <= 17
-
-
-def test_many_shards_need_few_open_files(subjects, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "_OPEN_SHARDS", 3)
-    most = 0
-
-    def watch(done, total):
-        nonlocal most
-        links = [Path(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
-        names = [os.readlink(link) for link in links if link.is_symlink()]
-        most = max(most, sum(name.endswith(".tar") for name in names))
-
-    pack(subjects, tmp_path / "out", **(SMALL | {"samples_per_shard": 2}), progress=watch)
-    assert 0 < most <= 3
-    assert verify(tmp_path / "out") == []
-    assert len(read_index(tmp_path / "out")["shards"]) > 10
-
-
-def test_one_subject_in_memory_at_a_time(subjects, tmp_path, monkeypatch):
-    alive = []
-    opened = packing.SubjectPatches.cut
-
-    def watched(self, *args):
-        alive.append(self.subject.name)
-        yield from opened(self, *args)
-        alive.remove(self.subject.name)
-
-    monkeypatch.setattr(packing.SubjectPatches, "cut", watched)
-    most = []
-    pack(subjects, tmp_path / "out", **SMALL, progress=lambda *_: most.append(len(alive)))
-    assert set(most) == {1}
+    assert index_of(tmp_path / "out").samples["val"] <= 17
 
 
 def test_progress_counts_to_the_end(subjects, tmp_path):
     seen = []
-    packed = pack(subjects, tmp_path / "out", **SMALL, progress=lambda *at: seen.append(at))
-    assert seen[-1] == (len(seen), len(seen))
-    assert packed.train + packed.val == len(seen)
 
+    def watch(done, total, what):
+        if what == "samples":
+            seen.append((done, total))
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left")])
-def test_an_interrupted_pack_leaves_nothing(subjects, tmp_path, error):
-    def stop(done, total):
-        if done == 7:
-            raise error
-
-    expected = FailureError if isinstance(error, OSError) else error
-    with pytest.raises(expected):
-        pack(subjects, tmp_path / "out", **SMALL, progress=stop)
-    assert nothing_left(tmp_path / "out")
-    pack(subjects, tmp_path / "out", **SMALL)
-    assert verify(tmp_path / "out") == []
-
-
-def test_a_damaged_map_leaves_nothing(subjects, tmp_path):
-    shutil.copytree(subjects, tmp_path / "in")
-    path = tmp_path / "in" / "face-2" / "specular_albedo.tif"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"face-2.*specular_albedo.tif"):
-        pack(tmp_path / "in", tmp_path / "out", **SMALL)
-    assert nothing_left(tmp_path / "out")
+    packed = pack(subjects, tmp_path / "out", **SMALL, progress=watch)
+    assert seen == [(n + 1, len(seen)) for n in range(len(seen))]
+    assert sum(packed.samples.values()) == len(seen)
 
 
 def test_out_in_the_way(subjects, tmp_path):
@@ -302,7 +177,6 @@ def test_names_may_have_dots_capitals_and_any_length(tmp_path):
     assert verify(tmp_path / "out") == []
     abouts = abouts_of(tmp_path / "out", "train") + abouts_of(tmp_path / "out", "val")
     assert {about["subject"] for about in abouts} == set(names)
-    assert key_of("Subject.v2") == "Subject_v2"
 
 
 def test_subjects_without_json_are_subjects_and_unfinished_ones_are_not(tmp_path):
@@ -318,8 +192,9 @@ def test_normals_in_tangent_space_are_refused_before_any_work(tmp_path):
     path = tmp_path / "in" / "c" / FILE_NAME
     path.write_text(path.read_text().replace('"space": "object"', '"space": "tangent"', 1))
     started = []
-    with pytest.raises(InputError, match="in tangent space"):
+    with pytest.raises(InputError, match="in tangent space") as caught:
         pack(tmp_path / "in", tmp_path / "out", **SMALL, progress=lambda *at: started.append(at))
+    assert "realface add" in caught.value.remedy
     assert not started
 
 
@@ -332,11 +207,166 @@ def test_a_subject_without_reflectance_is_refused(tmp_path):
 
 
 def test_members_are_named_as_the_design_says(shards):
-    files = sorted(path.name for path in shards.iterdir())
-    assert files[0] == "index.json"
-    assert "train-000000.tar" in files
-    assert "val-000000.tar" in files
-    sample = samples_of(shards, "train")[0]
-    assert {name for name in sample if not name.startswith("__")} == {
-        "json", *(f"{kind}.png" for kind in face_maps())
-    }  # fmt: skip
+    files = {path.name for path in shards.iterdir()}
+    splits = ("train", "val", "whole-train", "whole-val")
+    assert files >= {"index.json", "samples.jsonl", *(f"{split}-000000.tar" for split in splits)}
+    for split in splits:
+        members = set(samples_of(shards, split)[0])
+        assert members == {"json", *(f"{kind}.png" for kind in face_maps())}
+
+
+def test_shards_verify_and_the_index_counts_them(shards):
+    assert verify(shards) == []
+    index = index_of(shards)
+    for split, count in index.samples.items():
+        assert count == len(samples_of(shards, split)) > 0
+    assert set(index.kinds) == set(face_maps())
+
+
+@pytest.mark.parametrize("codec", ["blosc", "jxl", "npy"])
+def test_codecs_hold_the_same_values(subjects, shards, tmp_path, codec):
+    pack(subjects, tmp_path / "out", **SMALL, codec=codec)
+    assert verify(tmp_path / "out") == []
+    for one, other in zip(
+        samples_of(shards, "val"), samples_of(tmp_path / "out", "val"), strict=True
+    ):
+        first, second = read_patch(one, "here"), read_patch(other, "here")
+        assert first.key == second.key
+        for kind, values in first.maps.items():
+            assert torch.equal(values, second.maps[kind])
+
+
+def test_whole_faces_can_be_left_out(subjects, tmp_path):
+    pack(subjects, tmp_path / "out", **SMALL, whole_faces=False)
+    assert set(index_of(tmp_path / "out").samples) == {"train", "val"}
+
+
+def test_a_dry_run_tells_what_a_run_does_and_writes_nothing(subjects, tmp_path):
+    dry = pack(subjects, tmp_path / "out", **SMALL, dry_run=True)
+    assert not list(tmp_path.iterdir())
+    wet = pack(subjects, tmp_path / "out", **SMALL)
+    assert dry.samples == wet.samples
+    assert dry.report[:-1] == wet.report
+    told, size = float(dry.report[-1].split()[1]) * 1e9, sum(map(len, tree(wet.folder).values()))
+    assert 0.7 * size < told < 1.3 * size
+
+
+def test_two_workers_write_what_one_does(subjects, shards, tmp_path):
+    pack(subjects, tmp_path / "out", **SMALL, workers=2)
+    assert tree(tmp_path / "out") == tree(shards)
+
+
+PACK = """
+import sys
+from pathlib import Path
+from realface.data.pack import pack
+if __name__ == "__main__":
+    pack(Path(sys.argv[1]), Path(sys.argv[2]), patch=24, stride=12, minimum_valid=0.3,
+         samples_per_shard=5, workers=int(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_pack_goes_on_to_the_same_bytes(subjects, shards, tmp_path, workers):
+    out, program = tmp_path / "out", tmp_path / "program.py"
+    program.write_text(PACK)
+    run = subprocess.Popen([sys.executable, program, subjects, out, workers])
+    unfinished = tmp_path / ".out.partial"
+    end = time.monotonic() + 60
+    while len(list(unfinished.glob("*.tar.json"))) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not out.exists()
+    whole = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("*.tar.json")}
+    done = []
+    pack(subjects, out, **SMALL, progress=lambda *at: done.append(at))
+    assert tree(out) == tree(shards)
+    first = next(at for at in done if at[2] == "samples")
+    assert first[0] > 1 or len(whole) == 14
+    assert not unfinished.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left")])
+def test_an_interrupted_pack_leaves_no_half_and_goes_on(subjects, shards, tmp_path, error):
+    def stop(done, total, what):
+        if done == 17:
+            raise error
+
+    expected = FailureError if isinstance(error, OSError) else error
+    with pytest.raises(expected):
+        pack(subjects, tmp_path / "out", **SMALL, progress=stop)
+    assert not (tmp_path / "out").exists()
+    counts = []
+    pack(subjects, tmp_path / "out", **SMALL, progress=lambda done, *_: counts.append(done))
+    assert tree(tmp_path / "out") == tree(shards)
+    samples = counts[counts.index(4) + 1 :]  # after the subjects that are measured
+    assert min(samples) > 5
+
+
+def test_another_source_starts_anew(subjects, tmp_path):
+    """A shard of maps that have changed since is no part of the same work."""
+    shutil.copytree(subjects, tmp_path / "in")
+
+    def stop(done, total, what):
+        if what == "samples" and done == 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(tmp_path / "in", tmp_path / "out", **SMALL, progress=stop)
+    write_subject(tmp_path / "in" / "face-0", face_maps(48, 64, phase=9.0))
+    pack(tmp_path / "in", tmp_path / "out", **SMALL)
+    pack(tmp_path / "in", tmp_path / "fresh", **SMALL)
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
+def test_a_damaged_map_is_named(subjects, tmp_path):
+    shutil.copytree(subjects, tmp_path / "in")
+    path = tmp_path / "in" / "face-2" / "specular_albedo.tif"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"face-2.*specular_albedo.tif"):
+        pack(tmp_path / "in", tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+def test_maps_with_names_of_their_own_are_cut_like_subjects(subjects, shards, tmp_path):
+    names = {"diffuse_albedo": "diffAlb", "shape": "xyz", "specular_normals": "SpecNormals"}
+    for number in range(4):
+        for kind, name in names.items():
+            path = tmp_path / "in" / name / f"face-{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(subjects / f"face-{number}" / f"{kind}.tif", path)
+    pack(tmp_path / "in", tmp_path / "out", patch=24, stride=12, samples_per_shard=5)
+    assert verify(tmp_path / "out") == []
+    abouts = abouts_of(tmp_path / "out", "train")
+    assert abouts[0]["subject"] in {f"face-{n}" for n in range(4)}
+    assert abouts[0]["map_size"] == [48, 64]
+    assert set(index_of(tmp_path / "out").kinds) == set(names)
+    assert index_of(tmp_path / "out").samples["whole-train"] == 3
+
+
+def test_folders_that_are_no_subjects_are_told(tmp_path):
+    faces(tmp_path / "in", "abc")
+    (tmp_path / "in" / "notes").mkdir()
+    packed = pack(tmp_path / "in", tmp_path / "out", **SMALL)
+    assert any("notes" in line for line in packed.report)
+
+
+def test_terms_come_from_the_subjects_and_from_flags(subjects, tmp_path, caplog):
+    pack(subjects, tmp_path / "out", **SMALL)
+    assert index_of(tmp_path / "out").terms == (Terms("tests", None, None),)
+    soon = (date.today() + timedelta(days=3)).isoformat()
+    pack(subjects, tmp_path / "mine", **SMALL, terms=Terms(None, "CC0-1.0", soon))
+    assert index_of(tmp_path / "mine").terms == (Terms("tests", "CC0-1.0", soon),)
+    assert "in 3 days" in caplog.text
+
+
+def test_patches_of_unknown_terms_are_told_what_realfacedb_asks(tmp_path, caplog):
+    kinds = {"diffuse_albedo": "diffuse_albedo/{key}.png", "shape": "shape/{key}.png"}
+    write_patches(tmp_path / "in", kinds)
+    pack(tmp_path / "in", tmp_path / "out")
+    assert "--downloaded" in caplog.text
+    caplog.clear()
+    pack(tmp_path / "in", tmp_path / "mine", terms=Terms("own", None, None))
+    assert "--downloaded" not in caplog.text

@@ -1,165 +1,211 @@
+import random
 import subprocess
 import sys
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realface.data.transforms import (
-    Augment,
-    CentreCrop,
-    ReadPatch,
     SkinTone,
-    ToTensors,
+    centre_crop,
     collate,
-    mirror,
+    crop,
     random_crop,
+    stored,
+    to_maps,
 )
 from realface.errors import InputError
-from realface.maps.encoding import srgb_to_linear
+from realface.maps.io import decode, encode
 from realface.maps.kinds import KINDS
-from realface.shading.random_lights import varied_lights
-from realface.shading.shade import shade
-from tests.data.conftest import samples_of
-from tests.faces import face_batch, face_maps
+from realface.maps.record import default_record
+from tests.faces import face_maps
+
+seeds = st.integers(0, 2**31 - 1)
+STORABLE = sorted(kind for kind in KINDS if KINDS[kind].encoding != "position")
 
 
 def located(height, width):
     """A sample whose maps hold their own coordinates, so that a crop tells where it was."""
-    where = torch.arange(height * width).float().view(1, height, width)
-    return {"key": "a", "mask": where, "diffuse_albedo": where.expand(3, -1, -1).clone()}
+    where = np.arange(height * width, dtype=np.uint16).reshape(height, width, 1)
+    return {"key": "a", "mask": where, "diffuse_albedo": where.repeat(3, axis=2)}
+
+
+def face(bits=16, phase=0.0, key="a"):
+    """A face as it is stored."""
+    maps = face_maps(12, 12, phase)
+    records = {kind: default_record(kind, "face.png", 12, 12, bits) for kind in maps}
+    pixels = {
+        kind: encode(values, KINDS[kind], records[kind], np.dtype(f"u{bits // 8}"))
+        for kind, values in maps.items()
+        if kind != "shape"
+    }
+    return stored(key, {**pixels, "shape": maps["shape"].permute(1, 2, 0).numpy()})
+
+
+def same(one, other):
+    return one.dtype == other.dtype and np.array_equal(one, other)
 
 
 @given(st.integers(1, 30), st.integers(0, 12), st.integers(0, 12), st.randoms())
 def test_crops_are_at_the_same_place_in_every_map(size, below, right, rng):
     sample = located(size + below, size + right)
-    for cropped in (random_crop(sample, size, rng), CentreCrop(size)(sample)):
-        assert cropped["mask"].shape == (1, size, size)
-        for channel in cropped["diffuse_albedo"]:
-            assert torch.equal(channel, cropped["mask"][0])
+    for cropped in (random_crop(sample, size, rng), centre_crop(sample, size)):
+        assert cropped["key"] == "a"
+        assert cropped["mask"].shape == (size, size, 1)
         y, x = divmod(int(cropped["mask"][0, 0, 0]), size + right)
-        assert torch.equal(cropped["mask"], sample["mask"][:, y : y + size, x : x + size])
+        for kind in ("mask", "diffuse_albedo"):
+            assert np.array_equal(cropped[kind], sample[kind][y : y + size, x : x + size])
 
 
 def test_random_crops_reach_every_corner_and_centre_crops_the_middle():
-    import random
-
     rng, sample = random.Random(0), located(5, 6)
     corners = {int(random_crop(sample, 4, rng)["mask"][0, 0, 0]) for _ in range(200)}
     assert corners == {0, 1, 2, 6, 7, 8}
-    assert int(CentreCrop(4)(located(8, 10))["mask"][0, 0, 0]) == 2 * 10 + 3
+    assert int(centre_crop(located(8, 10), 4)["mask"][0, 0, 0]) == 2 * 10 + 3
 
 
-def test_a_crop_larger_than_the_patch_is_refused_by_name():
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda sample: centre_crop(sample, 9),
+        lambda sample: random_crop(sample, 9, random.Random(0)),
+        lambda sample: crop(sample, 9, 0, 0),
+    ],
+)
+def test_a_crop_larger_than_the_patch_is_refused_by_name(cut):
     with pytest.raises(InputError, match=r"crop 9, and sample a of 8x20"):
-        CentreCrop(9)(located(8, 20))
+        cut(located(8, 20))
 
 
-def test_reading_takes_what_is_asked_for_and_optional_maps_that_are_there(shards):
-    sample = samples_of(shards, "train")[0]
-    patch = ReadPatch(("diffuse_albedo", "shape"), ("mask", "occlusion"))(sample)
-    assert set(patch.maps) == {"diffuse_albedo", "shape", "mask"}
-    tensors = ToTensors()(patch)
-    assert set(tensors) == {"key", "diffuse_albedo", "shape", "mask"}
-    del patch.maps["mask"]
-    assert ToTensors()(patch)["mask"].min() == 1
-    with pytest.raises(InputError, match="occlusion is missing"):
-        ReadPatch(("occlusion",))(sample)
+def test_a_missing_mask_is_all_valid_and_a_given_one_stays():
+    albedo = np.zeros((4, 6, 3), np.uint16)
+    made = stored("a", {"diffuse_albedo": albedo})
+    assert to_maps(collate([made]))["mask"].equal(torch.ones(1, 1, 4, 6))
+    mask = np.zeros((4, 6, 1), np.uint8)
+    assert stored("a", {"diffuse_albedo": albedo, "mask": mask})["mask"] is mask
 
 
-@given(st.integers(0, 2**31 - 1))
-def test_skin_tone_changes_the_diffuse_albedo_and_nothing_else(seed):
-    sample = {"key": "a", **face_maps(12, 12)}
-    before = {name: value.clone() for name, value in face_maps(12, 12).items()}
-    varied = SkinTone(1.0, seed)(sample)
-    for name, value in before.items():
-        assert torch.equal(sample[name], value), name
-        assert torch.equal(varied[name], value) == (name != "diffuse_albedo"), name
+@given(seeds, st.sampled_from([8, 16]), st.sampled_from(STORABLE))
+def test_maps_are_what_files_are_decoded_to(seed, bits, kind):
+    dtype = np.dtype(f"u{bits // 8}")
+    shape = (5, 7, KINDS[kind].channels)
+    pixels = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, True)
+    made = to_maps(collate([stored("a", {kind: pixels})]))[kind]
+    expected = decode(pixels, KINDS[kind], default_record(kind, "map.png", 5, 7, bits))
+    assert made.is_contiguous()
+    assert made.dtype == torch.float32
+    torch.testing.assert_close(made[0], expected, atol=1e-6, rtol=0)
+
+
+def test_what_is_in_memory_already_keeps_its_values():
+    maps = to_maps(collate([face()]))
+    assert maps["shape"][0].equal(face_maps(12, 12)["shape"])
+    assert maps["key"] == ["a"]
+
+
+def test_a_batch_is_its_samples():
+    samples = [{**face(key=key, phase=phase), "mirrored": key == "b"}
+               for phase, key in enumerate("abc")]  # fmt: skip
+    batch = collate(samples)
+    assert batch["key"] == ["a", "b", "c"]
+    assert batch["mirrored"].tolist() == [False, True, False]
+    maps = to_maps(batch)
+    for number, sample in enumerate(samples):
+        alone = to_maps(collate([sample]))
+        for kind in alone.keys() & KINDS.keys():
+            assert same(batch[kind][number].numpy(), sample[kind]), kind
+            assert maps[kind][number].equal(alone[kind][0]), kind
+
+
+def test_8_and_16_bits_meet_exactly():
+    samples = [face(8), face(16)]
+    mixed, alone = to_maps(collate(samples)), [to_maps(collate([sample])) for sample in samples]
+    for number, kind in [(n, kind) for n in (0, 1) for kind in sorted(KINDS.keys() & mixed.keys())]:
+        close = 1e-6 if KINDS[kind].encoding == "unit_vector" else 0
+        torch.testing.assert_close(mixed[kind][number], alone[number][kind][0], atol=close, rtol=0)
+
+
+@given(seeds, st.sampled_from([8, 16]))
+def test_skin_tone_changes_the_diffuse_albedo_and_nothing_else(seed, bits):
+    sample, untouched = face(bits), face(bits)
+    varied = TONE(sample, random.Random(seed))
+    assert varied.keys() == sample.keys()
+    for kind in sample.keys() & KINDS.keys():
+        assert same(sample[kind], untouched[kind]), kind
+        if kind != "diffuse_albedo":
+            assert same(varied[kind], untouched[kind]), kind
     albedo = varied["diffuse_albedo"]
-    assert albedo.shape == (3, 12, 12)
-    assert albedo.dtype == torch.float32
+    assert albedo.shape == (12, 12, 3)
+    assert albedo.dtype == np.float32
     assert albedo.min() >= 0
     assert albedo.max() <= 1
-    assert torch.equal(SkinTone(1.0, seed)(sample)["diffuse_albedo"], albedo)
+    assert np.abs(albedo - sample["diffuse_albedo"] / (2.0**bits - 1)).max() > 1e-4
+
+
+TONE = SkinTone(1.0)
+
+
+def test_skin_tone_depends_on_the_generator_and_not_on_what_came_before():
+    one, other = SkinTone(0.5), SkinTone(0.5)
+    other(face(), random.Random(99))
+    for seed in range(20):
+        first, second = (tone(face(), random.Random(seed)) for tone in (one, other))
+        assert same(first["diffuse_albedo"], second["diffuse_albedo"])
+    made = [one(face(), random.Random(seed))["diffuse_albedo"] for seed in range(40)]
+    assert len({albedo.tobytes() for albedo in made}) > 25
+
+
+def test_changes_of_tone_are_drawn_independently():
+    """Seeds would give all three the same numbers: half of the samples would stay as they are."""
+    plain = face()["diffuse_albedo"].astype(np.float32) / np.float32(65535)
+    tone = SkinTone(0.5)
+    alike = sum(same(tone(face(), random.Random(n))["diffuse_albedo"], plain) for n in range(200))
+    assert 8 <= alike <= 45  # an eighth
+
+
+def test_skin_tone_is_the_same_in_another_process():
+    program = (
+        "import random, sys, zlib\nimport numpy as np\n"
+        "from realface.data.transforms import SkinTone\n"
+        "ramp = np.arange(3 * 4096, dtype=np.uint16).reshape(64, 64, 3) * np.uint16(5)\n"
+        "varied = SkinTone(0.9)({'diffuse_albedo': ramp}, random.Random('7 3'))\n"
+        "print(zlib.crc32(varied['diffuse_albedo']))"
+    )
+    ramp = np.arange(3 * 4096, dtype=np.uint16).reshape(64, 64, 3) * np.uint16(5)
+    here = SkinTone(0.9)({"diffuse_albedo": ramp}, random.Random("7 3"))["diffuse_albedo"]
+    there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert there.stdout.strip() == str(zlib.crc32(here)), there.stderr
+
+
+def test_skin_tone_keeps_16_bits():
+    y, x = np.mgrid[:128, :128]
+    ramp = np.stack((30000 + 128 * y + x, 20000 + 128 * x + y, 15000 + 64 * (x + y)), axis=-1)
+    ramp = ramp.astype(np.uint16)
+    varied = TONE({"diffuse_albedo": ramp}, random.Random(1))["diffuse_albedo"]
+    assert len(np.unique(varied[..., 0])) > 0.8 * len(np.unique(ramp[..., 0]))
+
+
+def test_8_and_16_bits_of_the_same_albedo_vary_alike():
+    eight = face(8)["diffuse_albedo"]
+    sixteen = eight.astype(np.uint16) * np.uint16(257)
+    made = [TONE({"diffuse_albedo": albedo}, random.Random(5)) for albedo in (eight, sixteen)]
+    assert same(made[0]["diffuse_albedo"], made[1]["diffuse_albedo"])
 
 
 def test_skin_tone_never_or_without_an_albedo():
-    sample = {"key": "a", **face_maps(12, 12)}
-    albedo = SkinTone(0.0, 0)(sample)["diffuse_albedo"]
-    torch.testing.assert_close(albedo, sample["diffuse_albedo"])
-    assert SkinTone(1.0, 0)({"key": "a"}) == {"key": "a"}
-
-
-def stream(augment, count=6):
-    return list(augment([{"key": str(n), **face_maps(16, 16, n)} for n in range(count)]))
-
-
-def same(one, other):
-    return all(
-        torch.equal(a["diffuse_albedo"], b["diffuse_albedo"])
-        for a, b in zip(one, other, strict=True)
-    )
-
-
-def test_augmentation_repeats_with_its_seed_and_changes_with_epoch_and_rank():
-    first = stream(Augment(8, 0.5, seed=3))
-    assert same(first, stream(Augment(8, 0.5, seed=3)))
-    twice = Augment(8, 0.5, seed=3)
-    assert same(first, stream(twice))
-    second = stream(twice)
-    assert not same(first, second)
-    assert same(second, stream(Augment(8, 0.5, seed=3, epoch=1)))
-    for other in (Augment(8, 0.5, seed=4), Augment(8, 0.5, seed=3, rank=1)):
-        assert not same(first, stream(other))
-
-
-def test_collate():
-    batch = collate([{"key": "a", **face_maps(8, 8)}, {"key": "b", **face_maps(8, 8, 1.0)}])
-    assert batch["key"] == ["a", "b"]
-    for kind, values in face_maps(8, 8).items():
-        assert batch[kind].shape == (2, *values.shape)
-        torch.testing.assert_close(batch[kind][0], values)
-
-
-def lit(batch, lights):
-    return shade(
-        srgb_to_linear(batch["diffuse_albedo"]),
-        batch["specular_albedo"],
-        batch["diffuse_normals"],
-        batch["specular_normals"],
-        batch["shape"],
-        lights,
-    )
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_mirrored_face_under_mirrored_lights_is_the_mirrored_image(seed):
-    batch = face_batch(24, 3)
-    lights = varied_lights(3, generator=torch.Generator().manual_seed(seed))
-    mirrored = lit(mirror(batch, torch.ones(3, dtype=torch.bool)), lights.mirrored())
-    torch.testing.assert_close(mirrored, lit(batch, lights).flip(-1))
-    # The same lights, not mirrored, give another image: the test can fail.
-    assert (
-        lit(mirror(batch, torch.ones(3, dtype=torch.bool)), lights) - mirrored
-    ).abs().max() > 0.01
-
-
-def test_the_mirror_takes_the_chosen_ones_and_twice_is_once_too_many():
-    batch = face_batch(16, 3)
-    chosen = torch.tensor([True, False, True])
-    once = mirror(batch, chosen)
-    assert once["key"] == batch["key"]
-    for kind in set(batch) & set(KINDS):
-        assert torch.equal(once[kind][1], batch[kind][1])
-        sign = torch.tensor((-1.0, 1, 1)).view(3, 1, 1) if KINDS[kind].is_vector else 1.0
-        assert torch.equal(once[kind][0], batch[kind][0].flip(-1) * sign)
-        assert torch.equal(mirror(once, chosen)[kind], batch[kind])
+    sample = face()
+    assert SkinTone(0.0)(sample, random.Random(0)) is sample
+    assert TONE({"key": "a"}, random.Random(0)) == {"key": "a"}
 
 
 def test_without_skin_tones_albumentations_is_not_imported():
     program = (
-        "import sys\nfrom realface.data.transforms import Augment\n"
-        "list(Augment(1, 0.0, 0)([]))\nsys.exit('albumentations' in sys.modules)"
+        "import random, sys\nfrom realface.data.transforms import SkinTone\n"
+        "SkinTone(0.0)({'diffuse_albedo': None}, random.Random(0))\n"
+        "sys.exit('albumentations' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

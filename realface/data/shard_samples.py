@@ -1,0 +1,236 @@
+"""Samples of shards in torch's loaders: read, varied and batched in worker processes."""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from realface.data.moves import Moves
+from realface.data.order import Request, Stream
+from realface.data.samples import read_stored
+from realface.data.shard_set import Located
+from realface.data.transforms import (
+    Sample,
+    SkinTone,
+    centre_crop,
+    collate,
+    random_crop,
+    stored,
+)
+from realface.errors import FailureError, RealfaceError
+from realface.maps.files import Array
+from realface.maps.io import decode
+from realface.maps.kinds import KINDS
+from realface.maps.record import MapRecord
+
+log = logging.getLogger(__name__)
+
+OnError = Literal["stop", "skip"]
+"""What to do about a sample that cannot be read: end, or take another in its place and say so."""
+
+_SUBSTITUTES = 20  # unreadable ones in a row, and there is no use in going on
+
+Loaded = Sample | RealfaceError
+
+
+class ShardSamples(Dataset):
+    """The samples of shards by number, as they are stored.
+
+    Args:
+        samples: Where they lie.
+        kinds: Of map, that are wanted.
+        on_error: What to do about a sample that cannot be read.
+    """
+
+    def __init__(
+        self, samples: Sequence[Located], kinds: Sequence[str], on_error: OnError = "stop"
+    ) -> None:
+        self.samples, self.kinds, self.on_error = samples, tuple(kinds), on_error
+
+    def read(self, number: int, rng: random.Random) -> Sample:
+        """A sample; or, if that is allowed, one drawn in its place, with ``skipped`` naming it.
+
+        Raises:
+            InputError: If the sample cannot be read, or too many in a row.
+            FailureError: If a server does not answer.
+        """
+        skipped: list[str] = []
+        while True:
+            try:
+                return {**self._read(self.samples[number]), "skipped": skipped}
+            except RealfaceError as error:
+                if self.on_error == "stop":
+                    raise
+                skipped.append(error.given)
+            if len(skipped) > _SUBSTITUTES:
+                raise FailureError(
+                    f"{len(skipped)} samples in a row that cannot be read, the last: {skipped[-1]}",
+                    "damage here and there",
+                    "run `realface verify` on the shards",
+                )
+            number = rng.randrange(len(self.samples))
+
+    def _read(self, sample: Located) -> Sample:
+        _, maps = read_stored(sample.read(self.kinds), sample.where, self.kinds)
+        return stored(sample.entry.key, {kind: _values(kind, *map) for kind, map in maps.items()})
+
+
+def _values(kind: str, pixels: Array, record: MapRecord) -> Array:
+    """As they are stored; positions in millimetres, for each patch has a range of its own."""
+    if KINDS[kind].encoding != "position":
+        return pixels
+    return decode(pixels, KINDS[kind], record).permute(1, 2, 0).numpy()
+
+
+class TrainingSamples(Dataset):
+    """Samples varied for training; what is drawn follows from the request alone.
+
+    Args:
+        samples: To train on.
+        crop: Side of the random crop [px].
+        tone_probability: Of each change of skin tone.
+        moves: That the device is to make.
+        seed: Of what is drawn.
+    """
+
+    def __init__(
+        self, samples: ShardSamples, crop: int, tone_probability: float, moves: Moves, seed: int
+    ) -> None:
+        self.samples, self.crop, self.moves, self.seed = samples, crop, moves, seed
+        self.tone = SkinTone(tone_probability)
+
+    def __getitem__(self, request: Request) -> Loaded:
+        rng = random.Random(f"{self.seed} {request.position}")
+        try:
+            sample = random_crop(self.samples.read(request.number, rng), self.crop, rng)
+        except RealfaceError as error:
+            return error  # torch would carry an exception out of a worker as plain text
+        return {**self.tone(sample, rng), **self.moves.draw(rng)}
+
+
+class ValidationSamples(Dataset):
+    """Samples as they are, cropped in the middle.
+
+    Args:
+        samples: To validate with.
+        crop: Side of the crop [px].
+    """
+
+    def __init__(self, samples: ShardSamples, crop: int) -> None:
+        self.samples, self.crop = samples, crop
+
+    def __getitem__(self, number: int) -> Loaded:
+        try:
+            rng = random.Random(f"instead of {number}")
+            return centre_crop(self.samples.read(number, rng), self.crop)
+        except RealfaceError as error:
+            return error
+
+
+class EpochBatches:
+    """A batch sampler for torch: the requests of an epoch, from a step on.
+
+    Attributes:
+        epoch: Which epoch, from 0.
+        first: Which step, from 0.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.epoch, self.first = stream, 0, 0
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        for step in range(self.first, self.stream.steps):
+            yield self.stream.batch(self.epoch, step)
+
+
+class TrainingBatches:
+    """Batches of an epoch, from a step on, by worker processes that stay between epochs.
+
+    Args:
+        samples: To train on.
+        stream: In which order.
+        workers: Processes; 0: this one.
+    """
+
+    def __init__(self, samples: TrainingSamples, stream: Stream, workers: int) -> None:
+        self._order = EpochBatches(stream)
+        self._loader = _loader(samples, self._order, workers)
+
+    def __call__(self, epoch: int, first: int) -> Iterator[dict[str, Any]]:
+        """The batches of an epoch.
+
+        Raises:
+            InputError: If a sample cannot be read.
+            FailureError: If a server does not answer, or too many samples are unreadable.
+        """
+        self._order.epoch, self._order.first = epoch, first
+        skipped = 0
+        for batch in self._loader:
+            skipped += _report_skipped(_or_raise(batch))
+            yield batch
+        if skipped:
+            log.warning("epoch %d: %d samples were skipped and replaced", epoch, skipped)
+
+
+class ValidationBatches:
+    """The same batches at every call.
+
+    Args:
+        samples: To validate with.
+        numbers: Of the samples in each batch.
+        workers: Processes; 0: this one.
+    """
+
+    def __init__(
+        self, samples: ValidationSamples, numbers: Sequence[Sequence[int]], workers: int
+    ) -> None:
+        self._loader = _loader(samples, numbers, workers)
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        """The batches.
+
+        Raises:
+            InputError: If a sample cannot be read.
+            FailureError: If a server does not answer, or too many samples are unreadable.
+        """
+        for batch in self._loader:
+            _report_skipped(_or_raise(batch))
+            yield batch
+
+
+def _loader(samples: Dataset, batches: Any, workers: int) -> DataLoader:
+    return DataLoader(
+        samples,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate_loaded,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def collate_loaded(samples: Sequence[Loaded]) -> dict[str, Any] | RealfaceError:
+    """A batch, or the first error among the samples."""
+    errors = [sample for sample in samples if isinstance(sample, RealfaceError)]
+    if errors:
+        return errors[0]
+    skipped = [name for sample in samples for name in sample["skipped"]]
+    kept = [{k: v for k, v in sample.items() if k != "skipped"} for sample in samples]
+    return {**collate(kept), "skipped": skipped}
+
+
+def _or_raise(batch: dict[str, Any] | RealfaceError) -> dict[str, Any]:
+    if isinstance(batch, RealfaceError):
+        raise batch
+    return batch
+
+
+def _report_skipped(batch: dict[str, Any]) -> int:
+    """Take what was skipped out of a batch and say so; how many."""
+    skipped = batch.pop("skipped")
+    for what in skipped:
+        log.warning("skipped: %s", what)
+    return len(skipped)

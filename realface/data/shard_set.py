@@ -1,0 +1,191 @@
+"""Shards as one set of samples, from one folder or several, on a disk or behind a URL."""
+
+import logging
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from realface.data import storage
+from realface.data.index import (
+    INDEX_NAME,
+    TABLE_NAME,
+    Entry,
+    Index,
+    Member,
+    Terms,
+    parse_index,
+    parse_table,
+)
+from realface.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Located:
+    """A sample and the folder that its shard lies in."""
+
+    folder: str
+    entry: Entry
+
+    @property
+    def where(self) -> str:
+        """For messages: which sample of which shard."""
+        return f"sample {self.entry.key} of {self.shard}"
+
+    @property
+    def shard(self) -> str:
+        """Location of the tar."""
+        return storage.join(self.folder, self.entry.shard)
+
+    def read(self, kinds: Collection[str] | None = None) -> dict[str, bytes]:
+        """Members by name: the json, and the maps of these kinds; None: everything.
+
+        Raises:
+            InputError: If the bytes are not those that were packed.
+            FailureError: If a server does not answer.
+        """
+        members = [m for m in self.entry.members if _is_wanted(m, kinds)]
+        spans = [(member.offset, member.size) for member in members]
+        found = storage.read_spans(self.shard, spans)
+        for member, data in zip(members, found, strict=True):
+            if zlib.crc32(data) != member.crc32:
+                raise InputError(
+                    f"{self.where}: the bytes of {member.name} are not those that were packed",
+                    f"CRC-32 {member.crc32:08x}",
+                    "run `realface verify` on the shards, then copy or pack them again",
+                )
+        return {member.name: data for member, data in zip(members, found, strict=True)}
+
+
+def _is_wanted(member: Member, kinds: Collection[str] | None) -> bool:
+    return kinds is None or member.name == "json" or member.name.partition(".")[0] in kinds
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """What one or several folders of shards hold together.
+
+    Attributes:
+        kinds: Of map, in every sample of every folder.
+        millimetres_per_texel: Median over the folders; None where one does not know it.
+        terms: Each on which some of the data is held.
+        splits: Samples by split.
+    """
+
+    kinds: tuple[str, ...]
+    millimetres_per_texel: float | None
+    terms: tuple[Terms, ...]
+    splits: Mapping[str, Sequence[Located]]
+
+    def samples(self, split: str) -> Sequence[Located]:
+        """The samples of a split, in the order in which they were packed.
+
+        Raises:
+            InputError: If there are none.
+        """
+        if not self.splits.get(split):
+            raise InputError(
+                f"shards without {split} samples", f"at least one {split} shard", "pack again"
+            )
+        return self.splits[split]
+
+
+def open_shards(locations: Sequence[str]) -> ShardSet:
+    """Read the indices of folders of shards, and see that their shards are there.
+
+    Args:
+        locations: Folders or URLs of folders, or shards in them; brace patterns are expanded:
+            ``s3://bucket/faces-{a,b}``, ``/data/faces/train-{000000..000007}.tar``.
+
+    Raises:
+        InputError: If an index is missing or damaged, a shard is missing or of another size, or a
+            location cannot be one.
+        FailureError: If a server does not answer.
+    """
+    folders: dict[str, set[str]] = {}
+    for location in storage.expand(locations):
+        folder, shard = split_location(location)
+        folders.setdefault(folder, set()).update({shard} if shard else ())
+    if not folders:
+        raise InputError("no shards", "at least one folder of shards", "give --data.shards FOLDER")
+    indices: list[Index] = []
+    splits: dict[str, list[Located]] = {}
+    for folder, chosen in folders.items():
+        index = read_index(folder)
+        _check_shards(folder, index, chosen)
+        split_of = {shard.file: shard.split for shard in index.shards}
+        for entry in read_table(folder, index):
+            if not chosen or entry.shard in chosen:
+                splits.setdefault(split_of[entry.shard], []).append(Located(folder, entry))
+        indices.append(index)
+    scales = [index.millimetres_per_texel for index in indices]
+    known = [scale for scale in scales if scale is not None]
+    shared = set(indices[0].kinds).intersection(*(index.kinds for index in indices))
+    if unshared := sorted(set().union(*(index.kinds for index in indices)) - shared):
+        log.warning("%s left out: not every folder has it", ", ".join(unshared))
+    return ShardSet(
+        kinds=tuple(kind for kind in indices[0].kinds if kind in shared),
+        millimetres_per_texel=median(known) if len(known) == len(scales) else None,
+        terms=tuple(dict.fromkeys(one for index in indices for one in index.terms)),
+        splits=splits,
+    )
+
+
+def read_index(folder: str) -> Index:
+    """The ``index.json`` of a folder or URL.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    where = storage.join(folder, INDEX_NAME)
+    return parse_index(_text(where), where)
+
+
+def read_table(folder: str, index: Index) -> list[Entry]:
+    """The samples that an index counts, in its order.
+
+    Raises:
+        InputError: If the table is missing or damaged.
+    """
+    where = storage.join(folder, TABLE_NAME)
+    return parse_table(_text(where), where, index)
+
+
+def _text(where: str) -> str:
+    try:
+        return storage.read_file(where).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}, which is no text", "a folder of shards", "copy the folder again"
+        ) from error
+
+
+def split_location(location: str) -> tuple[str, str | None]:
+    """A folder, and the shard in it that is meant, if only one is."""
+    if not location.endswith(".tar"):
+        return location, None
+    folder, _, name = location.replace("\\", "/").rpartition("/")
+    return folder or ".", name
+
+
+def _check_shards(folder: str, index: Index, chosen: Collection[str]) -> None:
+    """Every shard of a disk at its full length; of a server the first one."""
+    names = {shard.file for shard in index.shards}
+    if unknown := sorted(set(chosen) - names):
+        raise InputError(
+            f"{storage.join(folder, unknown[0])}, which its index.json does not name",
+            f"shards of this folder: {', '.join(sorted(names)[:3])}, ...",
+            "name the folder instead",
+        )
+    wanted = [shard for shard in index.shards if not chosen or shard.file in chosen]
+    for shard in wanted[:1] if storage.is_remote(folder) else wanted:
+        where = storage.join(folder, shard.file)
+        found = storage.length(where)
+        if found != shard.bytes:
+            raise InputError(
+                f"{where}, which is missing" if found is None else f"{where} of {found} bytes",
+                f"{shard.bytes} bytes, as its index.json says",
+                "copy the folder again, or pack again",
+            )

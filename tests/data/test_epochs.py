@@ -1,0 +1,120 @@
+import contextlib
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from realface.data.epochs import EpochLoader, FixedLoader
+from realface.errors import InputError
+from realface.translators.checkpoints import TimedCheckpoint
+
+STEPS, EPOCHS = 4, 3
+WHOLE = [(epoch, step) for epoch in range(EPOCHS) for step in range(STEPS)]
+
+
+def loader(epoch_now=lambda: 0, steps=STEPS, **layout) -> EpochLoader:
+    def batches(epoch, first):
+        for step in range(first, steps):
+            yield epoch, step
+
+    return EpochLoader(batches, steps, epoch_now, layout)
+
+
+class Recorder(pl.LightningModule):
+    """Keeps what it is given; two optimisers' worth of Lightning's counters."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen, self.indices = [], []
+
+    def train_dataloader(self):
+        return loader(lambda: self.trainer.current_epoch, processes=1)
+
+    def val_dataloader(self):
+        return FixedLoader(lambda: iter(range(2)), 2)
+
+    def validation_step(self, batch, index):
+        pass
+
+    def training_step(self, batch, index):
+        self.seen.append(tuple(int(part) for part in batch))
+        self.indices.append(index)
+        for optimizer in self.optimizers():
+            optimizer.step()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD([self.weight], lr=0.1) for _ in range(2)]
+
+
+class KilledError(Exception):
+    """As good as SIGKILL: nothing is saved on the way out."""
+
+
+class KillAfter(Callback):
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_train_batch_start(self, *_):
+        if not self.left:
+            raise KilledError
+        self.left -= 1
+
+
+def train(folder, resume=None, kill_after=None, **trainer):
+    module = Recorder()
+    kept = [
+        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        TimedCheckpoint(folder / "last.ckpt", minutes=0.0),
+    ]
+    callbacks = [*kept, *([KillAfter(kill_after)] if kill_after else [])]
+    with contextlib.suppress(KilledError):
+        pl.Trainer(
+            max_epochs=EPOCHS, accelerator="cpu", logger=False, callbacks=callbacks,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            **trainer,
+        ).fit(module, ckpt_path=resume, weights_only=True)  # fmt: skip
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
+@pytest.mark.parametrize("validate", [1.0, 0.5])
+@pytest.mark.parametrize("killed_after", range(1, len(WHOLE)))
+def test_lightning_goes_on_with_the_very_next_batch(tmp_path, killed_after, validate):
+    first = train(tmp_path, kill_after=killed_after, val_check_interval=validate)
+    assert first.seen == WHOLE[:killed_after]
+    second = train(tmp_path, resume=tmp_path / "last.ckpt", val_check_interval=validate)
+    assert first.seen + second.seen == WHOLE
+    assert second.indices == [step for _, step in second.seen]
+
+
+def test_a_state_enters_the_middle_of_an_epoch_once():
+    one = loader()
+    batches = iter(one)
+    seen = [next(batches) for _ in range(3)]
+    again = loader()
+    again.load_state_dict(one.state_dict())
+    assert seen + list(again) == [(0, step) for step in range(STEPS)]
+    assert list(again) == [(0, step) for step in range(STEPS)]
+
+
+def test_an_iterator_that_is_not_used_changes_nothing():
+    one = loader()
+    one.load_state_dict({"batches": 2})
+    iter(one)
+    assert list(one) == [(0, 2), (0, 3)]
+
+
+def test_the_middle_of_another_layout_is_refused():
+    state = {"batches": 2, "processes": 1}
+    with pytest.raises(InputError, match="middle of an epoch with processes 1"):
+        loader(processes=2).load_state_dict(state)
+    loader(processes=2).load_state_dict(state | {"batches": 0})
+
+
+def test_fixed_batches_repeat():
+    one = FixedLoader(lambda: iter("ab"), 2)
+    assert list(one) == list(one) == ["a", "b"]
+    assert len(one) == 2
