@@ -1,7 +1,7 @@
 """Training samples a second out of shards, beside the plain way: a PNG per map and a Dataset.
 
     python benchmarks/loading.py [--patches 16] [--workers 2] [--batches 1 4] [--rounds 5]
-    python benchmarks/loading.py --wait configs/diffuse_albedo.yaml [--steps 6] [--workers 1]
+    python benchmarks/loading.py --wait configs/diffuse_albedo.yaml [--steps 4] [--workers 1]
 
 Both ways read the same seven maps of 512x512 windows of procedural 6144x4096 subjects and give the
 same float32 maps ``(B, C, H, W)``, normals at unit length, positions in millimetres; that they are
@@ -10,12 +10,15 @@ loses, with OpenCV. Ways take turns, from the page cache; an epoch's first batch
 start, is left out, and the median of the rounds is printed.
 
 ``--wait`` trains a config as it stands and prints the share of a step that it waits for its batch:
-from the end of a step to the start of the next, the loader, the copy and `to_maps` together. Beside
-it, the processor's time for a sample in a worker, and how many workers a faster step needs.
+from the end of a step to the start of the next, the loader, the copy and `to_maps` together. Before
+it, the processor's time that a worker takes for a sample, varied as by default and handed over, and
+how many workers a faster machine's step needs.
 """
 
 import argparse
+import gc
 import json
+import logging
 import math
 import os
 import platform
@@ -52,6 +55,7 @@ from realface.maps.record import Range, default_record
 
 _PATCH = 512
 _WIDTH = 6144
+_BUSY = 0.8  # share of its time that a worker may work, or the slowest sample makes a step wait
 _MAPS = (
     "diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape_normals",
     "shape", "mask",
@@ -67,7 +71,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epoch", type=int, default=96, help="samples in a round")
     parser.add_argument("--wait", type=Path, help="config of a training run")
-    parser.add_argument("--steps", type=int, default=6, help="of that run")
+    parser.add_argument("--steps", type=int, default=4, help="of that run")
     parser.add_argument("--step-ms", type=float, default=60.0, help="of a faster machine")
     parser.add_argument("--step-batch", type=int, default=8, help="its batch")
     given = parser.parse_args()
@@ -307,6 +311,7 @@ def print_wait(config: Path, shards: Path, steps: int, workers: int) -> None:
     """The share of a training step that waits for its batch."""
     given = yaml.safe_load(config.read_text())
     model = getattr(translators, given["model"]["class_path"].rpartition(".")[2])
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     clock, size = _Clock(), given["data"]["batch_size"]
     data = {**given["data"], "shards": str(shards), "workers": workers}
     data["samples_per_epoch"] = (steps + 2) * size
@@ -324,22 +329,31 @@ def print_wait(config: Path, shards: Path, steps: int, workers: int) -> None:
 
 
 def print_cost(ways: dict[str, Path], bits: int, step_ms: float, batch: int) -> None:
-    """The processor's time for a sample as training varies it, and what that makes in workers."""
+    """A worker's time for a sample as training varies it, and what that makes in workers."""
     print(f"{bits} bits: workers for a batch of {batch} every {step_ms:.0f} ms")
     print("| codec | processor ms a sample | workers |\n|---|---|---|")
     for codec in CODECS:
-        data = ReflectanceDataModule(
-            str(ways[codec]), batch_size=batch, samples_per_epoch=6 * batch, workers=0
-        )
-        data.setup("fit")
-        spent = []
-        begun = time.process_time()
-        for _ in data.train_dataloader():
-            spent.append(1e3 * (time.process_time() - begun) / batch)
-            begun = time.process_time()
-        cost = statistics.median(spent)
-        print(f"| {codec} | {cost:.1f} | {math.ceil(cost * batch / step_ms)} |")
-    print(flush=True)
+        few, many = (worker_seconds(ways[codec], batch, batch * steps) for steps in (1, 9))
+        cost = 1e3 * (many - few) / (8 * batch)
+        workers = math.ceil(cost * batch / (_BUSY * step_ms))
+        print(f"| {codec} | {cost:.1f} | {workers} |", flush=True)
+    print()
+
+
+def worker_seconds(folder: Path, batch: int, samples: int) -> float:
+    """Of a processor that one worker takes to start, and to read, vary and hand over samples."""
+    before = os.times()
+    data = ReflectanceDataModule(
+        str(folder), batch_size=batch, samples_per_epoch=samples, workers=1
+    )
+    data.setup("fit")
+    batches = data.train_dataloader()
+    for _ in batches:
+        pass
+    del batches  # ends the worker, which is counted from then on
+    gc.collect()
+    after = os.times()
+    return sum(after[2:4]) - sum(before[2:4])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from realface.data.index import expiry_warnings
 from realface.data.moves import Moves
 from realface.data.order import Stream, steps_of
 from realface.data.patch_datamodule import PatchDataModule
+from realface.data.remote import redacted
 from realface.data.shard_samples import (
     OnError,
     ShardSamples,
@@ -21,7 +22,7 @@ from realface.data.shard_samples import (
     ValidationBatches,
     ValidationSamples,
 )
-from realface.data.shard_set import open_shards, read_index, split_location
+from realface.data.shard_set import count_samples, open_shards, read_index, split_location
 from realface.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,9 @@ class ReflectanceDataModule(PatchDataModule):
             InputError: If shards are missing, or a kind that the translator needs is not packed.
         """
         self._set = open_shards(self._locations())
-        for line in expiry_warnings(self._set.terms, date.today(), ", ".join(self.shards)):
+        for line in expiry_warnings(
+            self._set.terms, date.today(), redacted(", ".join(self.shards))
+        ):
             log.warning(line)
         translator = self.trainer.lightning_module if self.trainer else None
         if translator is None:
@@ -121,7 +124,7 @@ class ReflectanceDataModule(PatchDataModule):
         missing = sorted(set(translator.required_kinds) - set(self._set.kinds))
         if missing:
             raise InputError(
-                f"{', '.join(self.shards)} with {', '.join(self._set.kinds)}",
+                f"{redacted(', '.join(self.shards))} with {', '.join(self._set.kinds)}",
                 f"{', '.join(missing)} too, which {type(translator).__name__} needs",
                 "pack subjects that have these maps",
             )
@@ -130,9 +133,9 @@ class ReflectanceDataModule(PatchDataModule):
         """Validation samples per epoch, over all processes.
 
         Raises:
-            InputError: If the shards cannot be read or hold none.
+            InputError: If an index cannot be read.
         """
-        held = len(open_shards(self.shards).samples("val"))
+        held = count_samples(self.shards, "val")
         return min(held, self.validation_samples or held)
 
     @property

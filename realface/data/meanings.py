@@ -27,7 +27,8 @@ def settle(
 
     What a flag says counts first, then ``subject.json``, a layout file or the names; where they
     say nothing, a guess from the pixels that is sure; else the kind's default. A sure guess that
-    contradicts what somebody said is a warning.
+    contradicts what somebody said is a warning, and so is one of something that realface has no
+    word for: swapped channels, flipped axes, 16 bits that hold 8.
 
     Args:
         captures: At least one.
@@ -41,20 +42,19 @@ def settle(
     captures = _with_flags(captures, said)
     items = [item for capture in captures for item in capture.maps]
     guesses = guess({kind: samples[kind] for kind in captures[0].kinds if kind in samples})
-    for line in contradictions(guesses, _declared(items)):
+    warnings = [str(one) for one in guesses if _is_odd(one) and one.confidence >= SURE]
+    for line in (*contradictions(guesses, _declared(items)), *warnings):
         log.warning("%s", line)
     fresh = [one for one in guesses if any(_is_open(one, item) for item in items)]
     used = [one for one in fresh if one.confidence >= SURE]
     _refuse_tangent(used)
     settled = [_mapped(capture, partial(_guessed, used)) for capture in captures]
     lines = [_line(item, used) for item in settled[0].maps]
-    told = [one for one in guesses if one in fresh or _is_odd(one)]
-    return settled, (*lines, *(f"guess: {one}" for one in told))
+    return settled, (*lines, *(f"guess: {one}" for one in fresh))
 
 
 def _with_flags(captures: Sequence[Capture], said: Said) -> list[Capture]:
     _check_flags(said, captures[0].kinds)
-
     told: set[tuple[str, str, str]] = set()
 
     def change(item: SourceMap) -> SourceMap:
@@ -127,9 +127,8 @@ def _is_open(one: Guess, item: SourceMap) -> bool:
 
 def _is_odd(one: Guess) -> bool:
     """Whether a guess is of something that realface has no word for, and that nobody wants."""
-    if one.kind == "mask":
-        return False
-    return one.subject == "depth" or one.value in ("bgr", "none") or "flipped" in one.value
+    made_deep = one.subject == "depth" and one.kind != "mask"  # a mask has two values
+    return made_deep or one.value in ("bgr", "none") or "flipped" in one.value
 
 
 def _guessed(used: Sequence[Guess], item: SourceMap) -> SourceMap:

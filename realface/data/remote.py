@@ -26,7 +26,7 @@ REMEDIES = {
     "http": "pip install aiohttp",
     "https": "pip install aiohttp",
     "s3": "pip install 'realface[cloud]'",
-    "gs": "pip install gcsfs",
+    "gs": "pip install 'realface[cloud]'",
     "memory": "pip install fsspec",
 }
 """The schemes that are read, each with how to get the package that it needs."""

@@ -17,6 +17,7 @@ from realface.data.index import (
     parse_index,
     parse_table,
 )
+from realface.data.remote import redacted
 from realface.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Located:
     @property
     def where(self) -> str:
         """For messages: which sample of which shard."""
-        return f"sample {self.entry.key} of {self.shard}"
+        return f"sample {self.entry.key} of {redacted(self.shard)}"
 
     @property
     def shard(self) -> str:
@@ -104,12 +105,7 @@ def open_shards(locations: Sequence[str]) -> ShardSet:
             location cannot be one.
         FailureError: If a server does not answer.
     """
-    folders: dict[str, set[str]] = {}
-    for location in storage.expand(locations):
-        folder, shard = split_location(location)
-        folders.setdefault(folder, set()).update({shard} if shard else ())
-    if not folders:
-        raise InputError("no shards", "at least one folder of shards", "give --data.shards FOLDER")
+    folders = _folders(locations)
     indices: list[Index] = []
     splits: dict[str, list[Located]] = {}
     for folder, chosen in folders.items():
@@ -133,6 +129,31 @@ def open_shards(locations: Sequence[str]) -> ShardSet:
     )
 
 
+def _folders(locations: Sequence[str]) -> dict[str, set[str]]:
+    """Folders, and the shards of each that are chosen; none: all."""
+    folders: dict[str, set[str]] = {}
+    for location in storage.expand(locations):
+        folder, shard = split_location(location)
+        folders.setdefault(folder, set()).update({shard} if shard else ())
+    if not folders:
+        raise InputError("no shards", "at least one folder of shards", "give --data.shards FOLDER")
+    return folders
+
+
+def count_samples(locations: Sequence[str], split: str) -> int:
+    """How many samples of a split there are, by the indices alone.
+
+    Raises:
+        InputError: If an index is missing or damaged.
+    """
+    return sum(
+        shard.samples
+        for folder, chosen in _folders(locations).items()
+        for shard in read_index(folder).shards
+        if shard.split == split and (not chosen or shard.file in chosen)
+    )
+
+
 def read_index(folder: str) -> Index:
     """The ``index.json`` of a folder or URL.
 
@@ -140,7 +161,7 @@ def read_index(folder: str) -> Index:
         InputError: If it is missing or damaged.
     """
     where = storage.join(folder, INDEX_NAME)
-    return parse_index(_text(where), where)
+    return parse_index(_text(where), redacted(where))
 
 
 def read_table(folder: str, index: Index) -> list[Entry]:
@@ -150,7 +171,7 @@ def read_table(folder: str, index: Index) -> list[Entry]:
         InputError: If the table is missing or damaged.
     """
     where = storage.join(folder, TABLE_NAME)
-    return parse_table(_text(where), where, index)
+    return parse_table(_text(where), redacted(where), index)
 
 
 def _text(where: str) -> str:
@@ -158,7 +179,7 @@ def _text(where: str) -> str:
         return storage.read_file(where).decode()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where}, which is no text", "a folder of shards", "copy the folder again"
+            f"{redacted(where)}, which is no text", "a folder of shards", "copy the folder again"
         ) from error
 
 
@@ -171,16 +192,20 @@ def split_location(location: str) -> tuple[str, str | None]:
 
 
 def _check_shards(folder: str, index: Index, chosen: Collection[str]) -> None:
-    """Every shard of a disk at its full length; of a server the first one."""
+    """Every shard of a disk at its full length; of a server the first one's last byte."""
     names = {shard.file for shard in index.shards}
     if unknown := sorted(set(chosen) - names):
         raise InputError(
-            f"{storage.join(folder, unknown[0])}, which its index.json does not name",
+            f"{redacted(storage.join(folder, unknown[0]))}, which its index.json does not name",
             f"shards of this folder: {', '.join(sorted(names)[:3])}, ...",
             "name the folder instead",
         )
     wanted = [shard for shard in index.shards if not chosen or shard.file in chosen]
-    for shard in wanted[:1] if storage.is_remote(folder) else wanted:
+    if storage.is_remote(folder):
+        for shard in wanted[:1]:
+            storage.read_spans(storage.join(folder, shard.file), [(shard.bytes - 1, 1)])
+        return
+    for shard in wanted:
         where = storage.join(folder, shard.file)
         found = storage.length(where)
         if found != shard.bytes:

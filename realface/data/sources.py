@@ -129,11 +129,13 @@ def _from_layout(layout: Layout, leave_out: bool, patch: int) -> Source:
     lent = _is_lent(layout, patch)
     keys, faults = _whole_keys(layout, lent)
     if faults and not leave_out:
+        for line in lines:
+            log.warning("%s", line)
         raise InputError(
             f"{layout.source} with {len(faults)} files or keys that do not fit: "
             f"{'; '.join(faults[:_LISTED])}{'; ...' if len(faults) > _LISTED else ''}",
             "the same keys for every kind, in one size, that can be read",
-            "complete or remove these, or pack without them: --leave-out; --dry-run lists all",
+            "complete or remove these, or pack without them: --leave-out",
         )
     if len(keys) < (2 if lent else 1):
         raise InputError(

@@ -24,8 +24,44 @@ _CUTOFF = 1.6  # radians per stripe: waves this long are halved by one smoothing
 _KEPT = 3.0  # cutoffs up to which waves are kept at all
 _CELLS_PER_STRIPE = 7  # finer grids gain little, coarser ones lose the edges of stripes
 _ROUNDING = 0.34  # levels: plain rounding leaves 0.29 beside a smooth surface
-_SOFTER = 0.35  # of the cutoff, where the bounds do not hold and a plain smoothing spline is
-    taken.
+_SOFTER = 0.35  # of the cutoff, where the bounds do not hold
+_LEAST_STRIPE = 2.0  # texels: below, rounding is as good as white noise
+_BLUR = 5.7  # texels of sigma at a stripe of one texel: leaves a tenth of a degree of noise
+_BASELINE = 64  # texels over which the distance between texels is measured
+_SMALLEST = 8  # texels of a side
+_BLOCK, _MARGIN = 512, 64  # cells that are solved at once, and their overlap
+_UP = (0.0, 0.0, 1.0)
+
+
+class _Waves(NamedTuple):
+    """Waves with free ends along one side of a block, by rising frequency.
+
+    Attributes:
+        frequency: Radians per texel, ``(k,)``; 0 twice: constant and linear.
+        cells: Their values at the cells of the grid, orthonormal, ``(cells, k)``.
+        values: Their values at the texels, ``(texels, k)``.
+        slopes: Their change per texel at the texels, ``(texels, k)``.
+    """
+
+    frequency: Tensor
+    cells: Tensor
+    values: Tensor
+    slopes: Tensor
+
+    def up_to(self, frequency: float, like: Tensor) -> "_Waves":
+        """The waves up to a frequency, on the device and of the dtype of another tensor."""
+        kept = int((self.frequency <= frequency).sum())
+        return _Waves(*(part[..., :kept].to(like) for part in self))
+
+
+def normals_from_quantised(shape: Tensor, mask: Tensor, level: float) -> Tensor:
+    """Normals of the smooth surface behind a shape map of few levels.
+
+    The smoothing follows from the stripes that one level makes: their width is the level over the
+    distance between texels. Stripes narrower than two texels (12 bits and more at RealFaceDB's
+    scale) get a Gaussian of a few texels at most; wider ones the smoothest surface within the
+    bounds of rounding. Where positions lie further from smooth than rounding explains (a map that
+    was compressed or dithered), the bounds do not hold and a plain smoothing spline is taken.
 
     Accuracy at RealFaceDB's scale (8 bits over 180 mm, 512 x 512 texels of a 6144 x 4096 map),
     mean and median inside, mean in the outer 32 texels [degrees]: an ellipsoid 0.1, 0.1, 0.4;

@@ -10,8 +10,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from realface.data.pack import pack
 from realface.data.index import INDEX_NAME, TABLE_NAME, Index, parse_index, parse_table
+from realface.data.pack import pack
 from realface.maps.files import write_image
 from realface.maps.io import encode
 from realface.maps.kinds import KINDS
@@ -72,7 +72,7 @@ def write_patches(
 ) -> Path:
     """Patches as RealFaceDB is lent: ``kinds`` gives each kind's pattern with ``{key}``.
 
-    All lie in the middle of a face, each with skin of its own.
+    All lie at one place of a face, each with skin of its own.
     """
     for number in range(count):
         maps = patch_maps(number, size)
@@ -86,10 +86,11 @@ def write_patches(
 
 
 def patch_maps(number: int, size: int) -> dict[str, Tensor]:
-    """A lent patch's maps, ``shape`` in [-1, 1]."""
+    """A lent patch's maps, ``shape`` in [-1, 1]: from a cheek, where normals lean."""
     generator = torch.Generator().manual_seed(number)
+    top, left = round(0.6 * size), round(1.5 * size)
     maps = {
-        kind: values[:, size : 2 * size, size : 2 * size]
+        kind: values[:, top : top + size, left : left + size]
         for kind, values in face_maps(3 * size, 3 * size, phase=float(number)).items()
     }
     skin = 0.2 * torch.rand(1, size, size, generator=generator)

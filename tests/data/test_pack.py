@@ -2,9 +2,7 @@
 
 import errno
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from realface.data.splits import GUARD
 from realface.data.verify import verify
 from realface.errors import FailureError, InputError
 from realface.maps.record import FILE_NAME
+from realface.maps.subject import Subject
 from tests.data.conftest import abouts_of, index_of, samples_of, write_patches, write_subject
 from tests.faces import face_maps
 
@@ -41,8 +40,7 @@ def test_shape_is_relative_to_the_subjects_median_in_millimetres(subjects, tmp_p
     subject = Subject(subjects / about["subject"])
     inside = subject.open("mask").whole()[0] > 0.5
     depth = subject.open("shape").whole()[2][inside].median().item()
-    assert about["median_depth"] == pytest.approx(2 * depth, abs=0.1)
-    assert about["centre"][2] == about["median_depth"]
+    assert about["centre"][2] == pytest.approx(2 * depth, abs=0.1)
 
 
 def test_no_subject_is_on_both_sides(shards):
@@ -77,6 +75,8 @@ def test_one_or_two_subjects_keep_a_guard(tmp_path, caplog, number):
         for other, there in train:
             assert other != name or there + 20 + GUARD <= x or x + 20 + GUARD <= there
     assert f"a guard of {GUARD} texels" in caplog.text
+    assert index_of(tmp_path / "out").samples["whole-train"] == number
+    assert verify(tmp_path / "out") == []
 
 
 def test_a_map_too_small_for_the_guard_is_refused(subject_folder, tmp_path):
@@ -276,15 +276,13 @@ def test_a_killed_pack_goes_on_to_the_same_bytes(subjects, shards, tmp_path, wor
     while len(list(unfinished.glob("*.tar.json"))) < 2:
         assert time.monotonic() < end
         time.sleep(0.002)
-    os.kill(run.pid, signal.SIGKILL)
+    run.kill()
     run.wait()
     assert not out.exists()
-    whole = {path.name: path.stat().st_mtime_ns for path in unfinished.glob("*.tar.json")}
     done = []
     pack(subjects, out, **SMALL, progress=lambda *at: done.append(at))
     assert tree(out) == tree(shards)
-    first = next(at for at in done if at[2] == "samples")
-    assert first[0] > 1 or len(whole) == 14
+    assert min(at[0] for at in done if at[2] == "samples") > 10  # two shards are kept
     assert not unfinished.exists()
 
 
@@ -340,7 +338,7 @@ def test_maps_with_names_of_their_own_are_cut_like_subjects(subjects, shards, tm
     pack(tmp_path / "in", tmp_path / "out", patch=24, stride=12, samples_per_shard=5)
     assert verify(tmp_path / "out") == []
     abouts = abouts_of(tmp_path / "out", "train")
-    assert abouts[0]["subject"] in {f"face-{n}" for n in range(4)}
+    assert abouts[0]["subject"] in {f"face_{n}" for n in range(4)}
     assert abouts[0]["map_size"] == [48, 64]
     assert set(index_of(tmp_path / "out").kinds) == set(names)
     assert index_of(tmp_path / "out").samples["whole-train"] == 3

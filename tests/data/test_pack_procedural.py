@@ -104,7 +104,7 @@ def test_codecs_hold_the_same(tmp_path):
     [
         ({"patches": 1}, "at least 2"),
         ({"subjects": 1}, "at least 2"),
-        ({"first": 2**31 - 1027}, "held out"),
+        ({"first": 2**31 - 1026}, "held out"),
         ({"patch": 0}, "patch 0"),
         ({"minimum_valid": 2}, "between 0 and 1"),
         ({"val_fraction": 0}, "between 0 and 1"),

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from realface.data.pack_procedural import pack_procedural
 from realface.data.procedural import (
     TRAINING_SUBJECTS,
     VALIDATION_SUBJECTS,
@@ -12,13 +11,11 @@ from realface.data.procedural import (
     make_batch,
 )
 from realface.data.procedural_datamodule import ProceduralDataModule
-from realface.data.transforms import ReadPatch, ToTensors, collate
-from realface.data.verify import verify
 from realface.errors import InputError
 from realface.geometry.measure import median_position, millimetres_per_texel
 from realface.synthetic import ProceduralSubject
 from realface.synthetic.placement import placements, valid_share
-from tests.data.conftest import abouts_of, fit, samples_of
+from tests.data.conftest import fit
 
 SIZE = (128, 192)
 
@@ -159,101 +156,3 @@ def test_a_run_that_stops_goes_on_with_the_next_epoch(tmp_path, stopped_at):
     steps = [tuple(make_batch(module().training_draw(n), "cpu")["key"]) for n in range(8)]
     assert run(2) == steps[:4]
     assert run(4, ckpt_path=tmp_path / stopped_at) == steps[4:]
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    out = tmp_path_factory.mktemp("packed") / "shards"
-    done = pack_procedural(
-        out, 9, height=128, width=192, patch=32, subjects=4, samples_per_shard=3, first=10
-    )
-    assert (done.train, done.val) == (7, 2)
-    return out
-
-
-def test_shards_are_whole_and_split_by_subject(packed):
-    assert verify(packed) == []
-    train, val = ({about["subject"] for about in abouts_of(packed, split)}
-                  for split in ("train", "val"))  # fmt: skip
-    assert train == {"synthetic-000010", "synthetic-000011", "synthetic-000012"}
-    assert val == {"synthetic-000013"}
-
-
-def test_shards_hold_what_the_stream_makes(packed):
-    sample = samples_of(packed, "train")[0]
-    read = collate([ToTensors()(ReadPatch(None)(sample))])
-    about = abouts_of(packed, "train")[0]
-    seed = int(about["subject"].split("-")[1])
-    made = make_batch(Draw((seed,), SIZE, ((about["y"], about["x"], 32, 32),)), "cpu")
-    assert read["key"] == made["key"]
-    for kind in read.keys() - {"key"}:
-        assert (read[kind] - made[kind]).abs().max() < 2e-3, kind
-
-
-def test_processes_make_the_same_bytes(packed, tmp_path):
-    pack_procedural(
-        tmp_path / "out", 9, height=128, width=192, patch=32, subjects=4, samples_per_shard=3,
-        first=10, workers=2,
-    )  # fmt: skip
-    files = sorted(path.name for path in packed.iterdir())
-    assert files == sorted(path.name for path in (tmp_path / "out").iterdir())
-    for name in files:
-        assert (packed / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
-
-
-def test_a_folder_in_the_way_and_too_few_places_leave_nothing(packed, tmp_path):
-    with pytest.raises(InputError, match="new or empty"):
-        pack_procedural(packed, 2, height=128, width=192, patch=32)
-    with pytest.raises(InputError, match="more places"):
-        pack_procedural(tmp_path / "out", 12, height=8, width=12, patch=8,
-                        subjects=2, minimum_valid=0.0, workers=1)  # fmt: skip
-    with pytest.raises(InputError, match="at least 2"):
-        pack_procedural(tmp_path / "out", 1, height=128, width=192)
-    with pytest.raises(InputError, match="one and a half times the height"):
-        pack_procedural(tmp_path / "out", 4, height=100, width=200)
-    with pytest.raises(InputError, match="held out"):
-        pack_procedural(tmp_path / "out", 4, height=128, width=192, first=2**31 - 1027)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_is_finished_outlives_an_interrupt(packed, tmp_path, workers):
-    def make(stop_at=None, **changes):
-        steps = []
-
-        def progress(done, total):
-            steps.append((done, total))
-            if done == stop_at:
-                raise KeyboardInterrupt
-
-        given = {"patches": 9, "subjects": 4, "workers": workers, **changes}
-        try:
-            pack_procedural(tmp_path / "out", height=128, width=192, patch=32, first=10,
-                            samples_per_shard=3, progress=progress, **given)  # fmt: skip
-        except KeyboardInterrupt:
-            assert stop_at
-        return [done for done, _ in steps]
-
-    assert make(stop_at=5) == [1, 2, 3, 4, 5]
-    assert not (tmp_path / "out").exists()
-    assert make(stop_at=8) == [4, 5, 6, 7, 8]  # the first shard was whole
-    assert make() == [8, 9]
-    files = sorted(path.name for path in packed.iterdir())
-    assert files == sorted(path.name for path in (tmp_path / "out").iterdir())
-    for name in files:
-        assert (packed / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_other_arguments_start_anew(tmp_path):
-    def stop(done, total):
-        if done == 4:
-            raise KeyboardInterrupt
-
-    size = {"height": 128, "width": 192, "patch": 32, "samples_per_shard": 2}
-    with pytest.raises(KeyboardInterrupt):
-        pack_procedural(tmp_path / "out", 6, first=10, progress=stop, **size)
-    pack_procedural(tmp_path / "out", 6, first=20, **size)
-    assert verify(tmp_path / "out") == []
-    subjects = {about["subject"] for about in abouts_of(tmp_path / "out", "train")}
-    assert subjects == {f"synthetic-{seed:06d}" for seed in range(20, 25)}

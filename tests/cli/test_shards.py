@@ -1,0 +1,91 @@
+"""`realface pack` and `realface verify` from the command line."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from realface.data.index import Terms
+from tests.cli.command import refused, run
+from tests.data.conftest import index_of, write_patches, write_subject
+from tests.faces import face_maps
+
+SMALL = ("--patch", 24, "--stride", 12, "--minimum-valid", 0.3, "--workers", 1)
+KINDS = {kind: f"{kind}/{{key}}.png" for kind in ("diffuse_albedo", "specular_normals", "shape")}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    for number in range(3):
+        write_subject(folder / f"face-{number}", face_maps(48, 64, phase=float(number)))
+    return folder
+
+
+def test_packs_and_verifies(faces, tmp_path, capsys):
+    code, out, err = run(capsys, "pack", faces, tmp_path / "out", *SMALL)
+    assert code == 0
+    assert "30 train, 15 val, 2 whole-train, 1 whole-val samples" in out
+    assert "specular_normals: taken as unit_vector, object, gl" in err
+    code, out, _ = run(capsys, "verify", tmp_path / "out", "--workers", 1)
+    assert code == 0
+    assert "no faults" in out
+    shard = tmp_path / "out" / "val-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-700])
+    code, out, _ = run(capsys, "verify", tmp_path / "out", "--workers", 1)
+    assert code == 1
+    assert "val-000000.tar" in out
+
+
+def test_a_dry_run_reports_on_stdout_and_writes_nothing(faces, tmp_path, capsys):
+    code, out, _ = run(capsys, "pack", faces, tmp_path / "out", *SMALL, "--dry-run")
+    assert code == 0
+    for words in ("3 subject folders", "taken as srgb", "validation subjects: face-", "48 samples",
+                  "GB on disk as png"):  # fmt: skip
+        assert words in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_said_of_files(tmp_path, capsys):
+    source = write_patches(tmp_path / "in", KINDS)
+    flags = ("--green", "dx", "--encoding", "diffuse_albedo=linear", "--workers", 1)
+    code, _, err = run(capsys, "pack", source, tmp_path / "out", *flags)
+    assert code == 0
+    assert "specular_normals: taken as unit_vector, object, dx" in err
+    assert "diffuse_albedo: taken as linear" in err
+    assert "specular_normals is taken as dx, but looks gl" in err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--green", "up"), ("--space", "specular_normals=world"), ("--encoding", "=srgb=x"),
+     ("--codec", "webp"), ("--workers", "many")],
+)  # fmt: skip
+def test_flags_that_are_none(tmp_path, capsys, flags):
+    code, _, err = run(capsys, "pack", tmp_path, tmp_path / "out", *flags)
+    assert code == 2
+    assert flags[0] in err
+
+
+def test_flags_for_what_is_not_there(tmp_path, capsys):
+    source = write_patches(tmp_path / "in", KINDS)
+    assert "mask" in refused(capsys, "pack", source, tmp_path / "out", "--encoding", "mask=linear")
+    assert "workers 0" in refused(capsys, "pack", source, tmp_path / "out", "--workers", 0)
+
+
+def test_terms_are_kept_and_told(tmp_path, capsys):
+    source = write_patches(tmp_path / "in", KINDS)
+    day = date.today() - timedelta(days=720)
+    flags = ("--source", "RealFaceDB", "--licence", "signed", "--workers", 1)
+    code, _, err = run(
+        capsys, "pack", source, tmp_path / "out", *flags, "--downloaded", day.isoformat()
+    )
+    assert code == 0
+    (terms,) = index_of(tmp_path / "out").terms
+    assert terms == Terms("RealFaceDB", "signed", terms.expires)
+    assert 9 <= (date.fromisoformat(terms.expires) - date.today()).days <= 11
+    assert "RealFaceDB must be destroyed by" in err
+    code, _, err = run(capsys, "verify", tmp_path / "out", "--workers", 1)
+    assert code == 0
+    assert "must be destroyed by" in err
+    both = ("--downloaded", "2025-01-01", "--expires", "2025-01-01")
+    assert "leave one out" in refused(capsys, "pack", source, tmp_path / "again", *both)
