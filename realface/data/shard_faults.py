@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realface.data.index import Entry, Index, Member, Shard
+from realface.data.plain_stream import plain_faults
 from realface.data.samples import About, read_stored
 from realface.data.storage import download, is_remote, join
 from realface.errors import InputError
@@ -97,6 +98,8 @@ def _check_file(
         file.seek(0)
         found, places = _contents(file, shard, entries, index)
     faults += found
+    if not faults and entries is not None:
+        faults += plain_faults(path, entries)
     more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
     listed = (f"{shard.file}: {fault}" for fault in faults[:LISTED] + more)
     return ShardReport(tuple(listed), tuple(places))

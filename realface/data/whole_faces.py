@@ -13,7 +13,7 @@ from realface.shading.occlusion import reduce_in_mask
 REDUCTION = 8
 """Texels of a map along the side of one of its whole face."""
 
-_BAND = 16  # rows of the result that are made at once: 100 MB of a map 6144 texels wide
+_BAND = 16  # rows of the result that are made at once
 
 
 def reduce_maps(maps: Mapping[str, Tensor], factor: int = REDUCTION) -> dict[str, Tensor]:

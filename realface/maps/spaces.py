@@ -17,16 +17,6 @@ def flip_green(normals: Tensor) -> Tensor:
     return torch.stack((x, -y, z), dim=-3)
 
 
-def mirror_vectors(vectors: Tensor) -> Tensor:
-    """Mirror a vector map ``(..., 3, H, W)`` left to right: columns reversed, x negated.
-
-    Right for object-space normals and positions, and for tangent-space normals too: the
-    mirrored surface's tangent points the other way, and its bitangent does not.
-    """
-    x, y, z = vectors.flip(-1).unbind(dim=-3)
-    return torch.stack((-x, y, z), dim=-3)
-
-
 def bitangents(tangents: Tensor, normals: Tensor, handedness: Tensor) -> Tensor:
     """Third vector of the frame, unit length, ``(..., 3, H, W)``; handedness is +1 or -1."""
     return handedness * torch.linalg.cross(normals, tangents, dim=-3)

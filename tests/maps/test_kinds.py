@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realface.maps.encoding import unit
 from realface.maps.kinds import KINDS
 
 angles = st.floats(-360, 360)
@@ -61,3 +62,19 @@ def test_the_argument_stays_as_it_was():
 def test_the_table_is_read_without_torch():
     program = "import sys, realface.maps.kinds; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_the_mirrored_surface_has_the_mirrored_normals():
+    """Normals by differences of mirrored positions are the mirrored normals."""
+    y, x = torch.meshgrid(torch.linspace(1, -1, 20), torch.linspace(-1, 1, 30), indexing="ij")
+    shape = torch.stack((x, y, torch.sin(2 * x + y)))
+
+    def normals(positions):
+        down, along = torch.gradient(positions, dim=(1, 2))
+        return unit(torch.linalg.cross(along, -down, dim=0))
+
+    mirror = torch.tensor(((-1.0, 0.0), (0.0, 1.0)))
+    mirrored = KINDS["shape"].moved(shape.flip(-1), mirror)
+    expected = KINDS["shape_normals"].moved(normals(shape).flip(-1), mirror)
+    torch.testing.assert_close(normals(mirrored), expected)
+    assert (normals(shape)[2] > 0).all()

@@ -6,7 +6,6 @@ from realface.maps.encoding import unit
 from realface.maps.spaces import (
     bitangents,
     flip_green,
-    mirror_vectors,
     object_to_offset,
     object_to_tangent,
     offset_to_object,
@@ -83,23 +82,7 @@ def test_offset_is_not_a_tangent_frame():
     torch.testing.assert_close(offset_to_object(tilted, normals), expected)
 
 
-def test_flips_are_their_own_inverse_and_touch_one_component():
+def test_a_flip_is_its_own_inverse_and_touches_one_component():
     vectors = torch.randn(2, 3, 4, 5)
     assert torch.equal(flip_green(flip_green(vectors)), vectors)
     assert torch.equal(flip_green(vectors)[:, [0, 2]], vectors[:, [0, 2]])
-    assert torch.equal(mirror_vectors(mirror_vectors(vectors)), vectors)
-    assert torch.equal(mirror_vectors(vectors)[:, 1:], vectors[:, 1:].flip(-1))
-    assert torch.equal(mirror_vectors(vectors)[:, 0], -vectors[:, 0].flip(-1))
-
-
-def test_the_mirrored_surface_has_the_mirrored_normals():
-    """Normals by differences of mirrored positions are the mirrored normals."""
-    y, x = torch.meshgrid(torch.linspace(1, -1, 20), torch.linspace(-1, 1, 30), indexing="ij")
-    shape = torch.stack((x, y, torch.sin(2 * x + y)))
-
-    def normals(positions):
-        down, along = torch.gradient(positions, dim=(1, 2))
-        return unit(torch.linalg.cross(along, -down, dim=0))
-
-    torch.testing.assert_close(normals(mirror_vectors(shape)), mirror_vectors(normals(shape)))
-    assert (normals(shape)[2] > 0).all()

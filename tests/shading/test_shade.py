@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from realface.maps.encoding import srgb_to_linear, unit
-from realface.maps.spaces import mirror_vectors, tangent_to_object
+from realface.maps.kinds import KINDS
+from realface.maps.spaces import tangent_to_object
 from realface.shading import blinn_phong, ggx, harmonics
 from realface.shading.environment import Environment
 from realface.shading.lights import Lights, point_lights
@@ -330,11 +331,8 @@ def test_flat_tangent_normals_shade_as_the_shape_does():
 
 def test_mirrored_face_under_mirrored_lights_is_the_mirrored_image():
     maps, lights = dict(zip(MAPS, face(), strict=True)), every_light()
-    vectors = ("diffuse_normals", "specular_normals", "shape")
-    mirrored = {
-        kind: mirror_vectors(maps[kind]) if kind in vectors else maps[kind].flip(-1)
-        for kind in MAPS
-    }
+    mirror = torch.tensor(((-1.0, 0.0), (0.0, 1.0)))
+    mirrored = {kind: KINDS[kind].moved(maps[kind].flip(-1), mirror) for kind in MAPS}
     straight = lit_texture(maps, lights)
     torch.testing.assert_close(lit_texture(mirrored, lights.mirrored()), straight.flip(-1))
     assert (lit_texture(mirrored, lights) - straight.flip(-1)).abs().max() > 0.01
