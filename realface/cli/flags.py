@@ -2,6 +2,9 @@
 
 import argparse
 
+CODECS = ("png", "jxl", "blosc", "npy")
+"""As `realface.data.codecs.CODECS`, which is slow to import."""
+
 
 def subject_parser(name: str, description: str) -> argparse.ArgumentParser:
     """The parser of one command."""

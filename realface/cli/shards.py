@@ -80,7 +80,7 @@ def _pack_parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, help="folder of subjects, of maps or of patches")
     parser.add_argument("out", type=Path, help="new folder for the shards")
     parser.add_argument("--dry-run", action="store_true",
-                        help="tell what is found and what would be packed; write nothing")  # fmt: skip
+                        help="tell what would be packed, and write nothing")  # fmt: skip
     _add_meanings(parser.add_argument_group("what the files are"))
     _add_samples(parser.add_argument_group("samples"))
     _add_shards(parser.add_argument_group("shards"))

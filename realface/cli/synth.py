@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realface.cli.console import progress, say
-from realface.cli.flags import add_mesh_part, add_size, subject_parser
+from realface.cli.flags import CODECS, add_mesh_part, add_size, subject_parser
 from realface.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_OF_PATCHES = ("patch", "workers")
+_OF_PATCHES = ("patch", "whole_faces", "codec", "workers")
 _OF_MESHES = ("part", "tile", "flip_v", "millimetres_per_unit", "landmarks", "source", "licence")
 
 
@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     patches = parser.add_argument_group("shards instead of folders")
     patches.add_argument("--patches", type=int, help="make so many patches, as shards")
     patches.add_argument("--patch", type=int, help="side of a patch in px (512)")
+    patches.add_argument("--whole-faces", action="store_true", help="each subject at 1/8 size too")
+    patches.add_argument("--codec", choices=CODECS, help="of the maps (png)")
     patches.add_argument("--workers", type=int, help="processes that make shards (one per core)")
     mesh = parser.add_argument_group("on a head of your own instead of procedural ones")
     mesh.add_argument(
@@ -104,7 +106,7 @@ def _synth_patches(given: argparse.Namespace) -> None:
     check_seeds(given.seed, max(1, min(subjects, given.patches)))
     with progress("patches") as update:
         update(0, given.patches)
-        packed = pack_procedural(
+        index = pack_procedural(
             given.out,
             given.patches,
             height=given.height,
@@ -112,11 +114,14 @@ def _synth_patches(given: argparse.Namespace) -> None:
             subjects=given.subjects,
             first=given.seed,
             patch=512 if given.patch is None else given.patch,
+            whole_faces=given.whole_faces,
             flaws=given.flaws,
+            codec=given.codec or "png",
             workers=(os.cpu_count() or 1) if given.workers is None else given.workers,
             progress=update,
         )
-    say(f"{packed.train} training and {packed.val} validation samples in {packed.folder}")
+    listed = ", ".join(f"{count} {split}" for split, count in index.samples.items())
+    say(f"{listed} samples in {given.out.resolve()}")
 
 
 def _synth_folders(given: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from realface.data.captures import PROPERTIES, Capture, SourceMap
-from realface.data.guesses import SURE, Guess, contradictions, guess
+from realface.data.evidence import LIKELY, SURE, Guess
+from realface.data.guesses import contradictions, guess
 from realface.data.layout_samples import Samples
 from realface.data.layouts import Entry
 from realface.errors import InputError
@@ -27,8 +28,8 @@ def settle(
 
     What a flag says counts first, then ``subject.json``, a layout file or the names; where they
     say nothing, a guess from the pixels that is sure; else the kind's default. A sure guess that
-    contradicts what somebody said is a warning, and so is one of something that realface has no
-    word for: swapped channels, flipped axes, 16 bits that hold 8.
+    contradicts what somebody said is a warning, and so is a likely one of something that realface
+    has no word for: swapped channels, flipped axes, 16 bits that hold 8.
 
     Args:
         captures: At least one.
@@ -42,7 +43,7 @@ def settle(
     captures = _with_flags(captures, said)
     items = [item for capture in captures for item in capture.maps]
     guesses = guess({kind: samples[kind] for kind in captures[0].kinds if kind in samples})
-    warnings = [str(one) for one in guesses if _is_odd(one) and one.confidence >= SURE]
+    warnings = [str(one) for one in guesses if _is_odd(one) and one.confidence >= LIKELY]
     for line in (*contradictions(guesses, _declared(items)), *warnings):
         log.warning("%s", line)
     fresh = [one for one in guesses if any(_is_open(one, item) for item in items)]

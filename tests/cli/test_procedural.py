@@ -17,7 +17,7 @@ def test_synth_writes_shards_that_verify(tmp_path, capsys):
     flags = ("--patches", 5, "--patch", 32, "--workers", 1)
     code, said, err = run(capsys, "synth", out, *SIZE, *flags)
     assert code == 0, err
-    assert "4 training and 1 validation samples" in said
+    assert "4 train, 1 val samples" in said
     code, said, _ = run(capsys, "verify", out)
     assert (code, said.strip()) == (0, "no faults")
 

@@ -37,7 +37,6 @@ def flags(shards, folder, *more) -> list[str]:
         "data.crop": 32,
         "data.samples_per_epoch": 2,
         "data.workers": 0,
-        "data.shuffle": 1,
         "trainer.accelerator": "cpu",
         "trainer.max_epochs": 1,
         "trainer.enable_progress_bar": "false",
@@ -313,7 +312,7 @@ def test_a_changed_setting_is_not_resumed_in_silence(tmp_path, capsys, shards):
 @pytest.mark.parametrize(
     "flag",
     [
-        "data.batch_size=2", "data.crop=16", "data.samples_per_epoch=3", "data.shuffle=2",
+        "data.batch_size=2", "data.crop=16", "data.samples_per_epoch=3",
         "data.mirror_probability=0.25", "data.tone_probability=0.25", "data.seed=1",
     ],
 )  # fmt: skip

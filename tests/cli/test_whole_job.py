@@ -23,7 +23,6 @@ TINY = (
     "--data.samples_per_epoch=4",
     "--data.validation_samples=2",
     "--data.workers=0",
-    "--data.shuffle=1",
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
 )

@@ -145,7 +145,8 @@ def upside_down(maps):
 
 @pytest.mark.parametrize(("change", "word"), [(swapped, "bgr"), (upside_down, "y flipped")])
 def test_what_realface_has_no_word_for_is_a_warning(tmp_path, caplog, change, word):
-    found(lent(tmp_path / "usual"))
+    said = {None: Entry(space="object")}
+    found(lent(tmp_path / "usual"), said)
     assert word not in caplog.text
-    found(lent(tmp_path / "odd", change))
+    found(lent(tmp_path / "odd", change), said)
     assert word in caplog.text

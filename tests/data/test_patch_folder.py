@@ -120,10 +120,10 @@ def test_patches_that_do_not_pair_are_refused_by_key_or_left_out(tmp_path, caplo
     shutil.copy(source / "shape" / "0000.png", source / "shape" / "9999.png")
     with pytest.raises(InputError) as caught:
         pack(source, tmp_path / "out")
-    assert "3: lacks specular_normals" in caught.value.given
+    assert "0003: lacks specular_normals" in caught.value.given
     assert "9999: lacks diffuse_albedo" in caught.value.given
     assert "--leave-out" in caught.value.remedy
-    assert "unpaired (1): lacks specular_normals: 3" in caplog.text
+    assert "unpaired (1): lacks specular_normals: 0003" in caplog.text
     packed = pack(source, tmp_path / "out", leave_out=True)
     assert sum(packed.samples.values()) == 4
     assert any("left out: 2 " in line for line in packed.report)
