@@ -23,6 +23,7 @@ from realface.data.shard_samples import (
     ValidationSamples,
 )
 from realface.data.shard_set import count_samples, open_shards, read_index, split_location
+from realface.data.transforms import Batch, to_maps
 from realface.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,10 @@ class ReflectanceDataModule(PatchDataModule):
         workers = min(self.workers, len(batches))
         cropped = ValidationSamples(samples, self.crop)
         return FixedLoader(ValidationBatches(cropped, batches, workers), len(batches))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Stored values to maps, and these moved, on the device."""
+        return super().on_after_batch_transfer(to_maps(batch), dataloader_idx)
 
     def _locations(self) -> list[str]:
         """Where the shards are read; fetched ones are fetched no second time."""

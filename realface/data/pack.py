@@ -94,7 +94,7 @@ def pack(
         samples_per_shard: At most.
         codec: A name of `realface.data.codecs.CODECS`.
         workers: Processes; 1: this one.
-        millimetres_per_unit: Of ``shape``, where ``subject.json`` does not say.
+        millimetres_per_unit: Of ``shape``; it overrides what ``subject.json`` says.
         seed: Of the split and of random places.
         terms: What the user says of the source's; it overrides what ``subject.json`` says.
         dry_run: Write nothing.

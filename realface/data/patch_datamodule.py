@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from realface.data.moves import move
-from realface.data.transforms import Batch, to_maps
+from realface.data.transforms import Batch
 
 
 class PatchDataModule(pl.LightningDataModule, ABC):
@@ -49,5 +49,5 @@ class PatchDataModule(pl.LightningDataModule, ABC):
         return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Stored values to maps, and the moves that were drawn, on the device."""
-        return move(to_maps(batch))
+        """Move the maps as it was drawn for them, on the device."""
+        return move(batch)

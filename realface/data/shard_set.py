@@ -161,6 +161,12 @@ def read_index(folder: str) -> Index:
         InputError: If it is missing or damaged.
     """
     where = storage.join(folder, INDEX_NAME)
+    if not storage.is_remote(folder) and storage.length(where) is None:
+        raise InputError(
+            f"{folder} without {INDEX_NAME}",
+            "a folder of shards",
+            "make one with `realface pack SOURCE SHARDS`",
+        )
     return parse_index(_text(where), redacted(where))
 
 

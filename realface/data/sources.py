@@ -1,7 +1,7 @@
 """What a folder holds: subjects, or lent patches, as captures; and what is left out of them."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from realface.data.captures import (
     subject_capture,
     subject_folders,
 )
+from realface.data.layout_faults import Problem
 from realface.data.layout_samples import read_samples
 from realface.data.layouts import Layout, describe, discover, read_layout
 from realface.data.meanings import Said, settle
@@ -75,8 +76,7 @@ def find_source(
         found = _from_layout(paired, leave_out, patch)
         check_captures(found.captures)
         samples = read_samples(paired, _count(found.captures))
-        for problem in misaligned(samples):
-            log.warning("misaligned: %s: %s", problem.about, problem.reason)
+        _tell_misaligned(misaligned(samples))
     captures, lines = settle(found.captures, said, samples)
     check_spaces(captures)
     return Source(tuple(captures), found.lent, (*found.report, *lines))
@@ -146,6 +146,16 @@ def _from_layout(layout: Layout, leave_out: bool, patch: int) -> Source:
     if faults:
         lines.append(f"left out: {len(faults)} files or keys that do not fit")
     return Source(tuple(layout_captures(layout, keys)), lent, tuple(lines))
+
+
+def _tell_misaligned(problems: Sequence[Problem]) -> None:
+    """A hint and no proof, so what seems misaligned is packed."""
+    abouts: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        abouts[problem.reason].append(problem.about)
+    for reason, found in abouts.items():
+        more = " ..." if len(found) > _LISTED else ""
+        log.warning("misaligned? %s: %s%s", reason, ", ".join(found[:_LISTED]), more)
 
 
 def _is_lent(layout: Layout, patch: int) -> bool:

@@ -5,7 +5,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -67,48 +67,77 @@ def split_subjects(
         min(workers, _MEASURED_AT_ONCE),
         progress,
     )
-    if len(captures) >= _TO_SPLIT:
-        held = _held_out(len(captures), val_fraction, cutting.seed)
-        train = [() if n in held else one.places for n, one in enumerate(measured)]
-        val = [one.places if n in held else () for n, one in enumerate(measured)]
-        names = ", ".join(captures[number].name for number in sorted(held))
-        lines = [f"validation subjects: {names}"]
-    else:
-        held = set()
-        parts = [
-            _split_map(one.places, capture.size[1], cutting.patch, val_fraction)
-            for capture, one in zip(captures, measured, strict=True)
-        ]
-        train, val = [part[0] for part in parts], [part[1] for part in parts]
-        lines = []
-        log.warning(
-            "%d subject(s): validation is a block of the map with a guard of %d texels around it; "
-            "it shares the face with training",
-            len(captures),
-            GUARD,
-        )
-    _require_patches(len(captures), train, val)
+    side = _by_subject if len(captures) >= _TO_SPLIT else _by_block
+    sides = side(captures, measured, cutting, val_fraction)
+    _require_patches(len(captures), sides)
     splits: Splits = {
-        "train": _cuts(captures, measured, train, cutting.patch),
-        "val": _cuts(captures, measured, val, cutting.patch),
+        "train": _cuts(captures, measured, sides.train, cutting.patch),
+        "val": _cuts(captures, measured, sides.val, cutting.patch),
     }
     if whole_faces:
-        numbers = range(len(captures))
-        faces = [WholeFace(captures[n], measured[n].placement) for n in numbers]
-        splits["whole-train"] = [faces[n] for n in numbers if n not in held]
-        splits["whole-val"] = [faces[n] for n in numbers if n in held]
-    return splits, (*lines, *_empty_lines(captures, measured))
+        faces = [
+            WholeFace(capture, one.placement)
+            for capture, one in zip(captures, measured, strict=True)
+        ]
+        splits["whole-train"] = [face for n, face in enumerate(faces) if n not in sides.held]
+        splits["whole-val"] = [face for n, face in enumerate(faces) if n in sides.held]
+    return splits, (*_held_lines(captures, sides.held), *_empty_lines(captures, measured))
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Where patches train and where they validate, subject by subject.
+
+    Attributes:
+        train: Places by subject.
+        val: Likewise.
+        held: Numbers of the subjects that validate as a whole.
+    """
+
+    train: list[tuple[Place, ...]]
+    val: list[tuple[Place, ...]]
+    held: frozenset[int] = frozenset()
+
+
+def _by_subject(
+    captures: Sequence[Capture],
+    measured: Sequence[Measured],
+    cutting: Cutting,
+    val_fraction: float,
+) -> _Sides:
+    count = len(captures)
+    wanted = min(max(1, round(val_fraction * count)), count - 1)
+    held = frozenset(random.Random(cutting.seed).sample(range(count), wanted))
+    return _Sides(
+        [() if n in held else one.places for n, one in enumerate(measured)],
+        [one.places if n in held else () for n, one in enumerate(measured)],
+        held,
+    )
+
+
+def _by_block(
+    captures: Sequence[Capture],
+    measured: Sequence[Measured],
+    cutting: Cutting,
+    val_fraction: float,
+) -> _Sides:
+    log.warning(
+        "%d subject(s): validation is a block of the map with a guard of %d texels around it; "
+        "it shares the face with training",
+        len(captures),
+        GUARD,
+    )
+    parts = [
+        _split_map(one.places, capture.size[1], cutting.patch, val_fraction)
+        for capture, one in zip(captures, measured, strict=True)
+    ]
+    return _Sides([train for train, _ in parts], [val for _, val in parts])
 
 
 def _measure(cutting: Cutting, numbered: tuple[int, Capture]) -> Measured:
     """Each subject has a seed of its own, so that places differ between them."""
     number, capture = numbered
     return measure(capture, replace(cutting, seed=cutting.seed + number))
-
-
-def _held_out(count: int, val_fraction: float, seed: int) -> set[int]:
-    held = min(max(1, round(val_fraction * count)), count - 1)
-    return set(random.Random(seed).sample(range(count), held))
 
 
 def _split_map(
@@ -123,10 +152,8 @@ def _split_map(
     return train, val
 
 
-def _require_patches(
-    subjects: int, train: Sequence[Sequence[Place]], val: Sequence[Sequence[Place]]
-) -> None:
-    for name, part in (("training", train), ("validation", val)):
+def _require_patches(subjects: int, sides: _Sides) -> None:
+    for name, part in (("training", sides.train), ("validation", sides.val)):
         if not any(part):
             raise InputError(
                 f"{subjects} subject(s) that leave no {name} patch",
@@ -148,6 +175,11 @@ def _cuts(
         for capture, one, part in zip(captures, measured, places, strict=True)
         for place in part
     ]
+
+
+def _held_lines(captures: Sequence[Capture], held: frozenset[int]) -> list[str]:
+    names = ", ".join(captures[number].name for number in sorted(held))
+    return [f"validation subjects: {names}"] if held else []
 
 
 def _empty_lines(captures: Sequence[Capture], measured: Sequence[Measured]) -> list[str]:

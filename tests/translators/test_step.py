@@ -363,7 +363,7 @@ def draws(folder, path=None, **arguments) -> list[float]:
     seen = []
 
     class Draw(pl.Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        def on_train_batch_end(self, *_):
             seen.append(float(torch.rand(())))
 
     pl.seed_everything(3, verbose=False)
@@ -380,15 +380,17 @@ def test_draws_differ_between_epochs_and_a_resumed_run_does_not_repeat_them(tmp_
     assert draws(tmp_path / "again", max_epochs=1) == first
 
 
-def test_draws_differ_between_processes(monkeypatch):
+def test_draws_differ_between_processes_and_steps(monkeypatch):
     first = []
     for rank in range(2):
         monkeypatch.setattr(pl.Trainer, "global_rank", rank)
         model = build()
         model.trainer = trainer()
-        model.on_train_epoch_start()
-        first.append(float(torch.rand(())))
-    assert first[0] != first[1]
+        for step in range(2):
+            torch.manual_seed(0)
+            model.on_train_batch_start({}, step)
+            first.append(float(torch.rand(())))
+    assert len(set(first)) == 4
 
 
 def validated(*images: int) -> torch.Tensor:
