@@ -44,10 +44,10 @@ from torch.utils.data import DataLoader, Dataset
 from realface import translators
 from realface.data.codecs import CODECS
 from realface.data.datamodule import ReflectanceDataModule
+from realface.data.packing.writing import plan_shards, write_shards
 from realface.data.procedural import draw_batch, make_batch
 from realface.data.samples import Patch
 from realface.data.transforms import to_maps
-from realface.data.writing import plan_shards, write_shards
 from realface.maps.encoding import unit
 from realface.maps.io import decode, encode, tight_range
 from realface.maps.kinds import KINDS

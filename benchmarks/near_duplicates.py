@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realface.data.groups import Signature, group, linked_pairs, signature, split_groups
+from realface.data.packing.groups import Signature, group, linked_pairs, signature, split_groups
 from realface.synthetic import ProceduralSubject
 
 LEVEL = 180 / 255  # millimetres

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from realface.cli.console import progress, say
 
 if TYPE_CHECKING:
-    from realface.data.layouts import Entry
+    from realface.data.discovery.layouts import Entry
 
 _CODECS = ("png", "jxl", "blosc", "npy")
 _SAID = {
@@ -34,8 +34,8 @@ def pack(arguments: Sequence[str]) -> None:
 
     from datetime import date
 
-    from realface.data.pack import pack as pack_shards
-    from realface.data.terms import given_terms
+    from realface.data.packing.pack import pack as pack_shards
+    from realface.data.packing.terms import given_terms
 
     _one_thread()
     terms = given_terms(
@@ -153,7 +153,7 @@ def _said(parser: argparse.ArgumentParser, given: argparse.Namespace) -> "dict[s
     if not said:
         return {}
 
-    from realface.data.layouts import Entry
+    from realface.data.discovery.layouts import Entry
 
     return {kind: Entry(**entry) for kind, entry in said.items()}
 

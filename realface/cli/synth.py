@@ -99,7 +99,7 @@ def _is_given(value: object) -> bool:
 
 
 def _synth_patches(given: argparse.Namespace) -> None:
-    from realface.data.pack_procedural import pack_procedural
+    from realface.data.packing.pack_procedural import pack_procedural
     from realface.synthetic.folder import check_seeds
 
     subjects = given.patches if given.subjects is None else given.subjects

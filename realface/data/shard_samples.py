@@ -168,8 +168,8 @@ class TrainingBatches:
         """
         self._order.epoch, self._order.first = epoch, first
         skipped = 0
-        for batch in self._loader:
-            skipped += _report_skipped(_or_raise(batch))
+        for batch in _batches(self._loader):
+            skipped += _report_skipped(batch)
             yield batch
         if skipped:
             log.warning("epoch %d: %d samples were skipped and replaced", epoch, skipped)
@@ -196,8 +196,8 @@ class ValidationBatches:
             InputError: If a sample cannot be read.
             FailureError: If a server does not answer, or too many samples are unreadable.
         """
-        for batch in self._loader:
-            _report_skipped(_or_raise(batch))
+        for batch in _batches(self._loader):
+            _report_skipped(batch)
             yield batch
 
 
@@ -214,18 +214,32 @@ def _loader(samples: Dataset, batches: Any, workers: int) -> DataLoader:
 
 def collate_loaded(samples: Sequence[Loaded]) -> dict[str, Any] | RealfaceError:
     """A batch, or the first error among the samples."""
-    errors = [sample for sample in samples if isinstance(sample, RealfaceError)]
-    if errors:
-        return errors[0]
-    skipped = [name for sample in samples for name in sample["skipped"]]
-    kept = [{k: v for k, v in sample.items() if k != "skipped"} for sample in samples]
-    return {**collate(kept), "skipped": skipped}
+    skipped: list[str] = []
+    readable: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, RealfaceError):
+            return sample
+        skipped += sample.pop("skipped")
+        readable.append(sample)
+    return {**collate(readable), "skipped": skipped}
 
 
-def _or_raise(batch: dict[str, Any] | RealfaceError) -> dict[str, Any]:
-    if isinstance(batch, RealfaceError):
-        raise batch
-    return batch
+def _batches(loader: DataLoader) -> Iterator[dict[str, Any]]:
+    """The batches of a loader; an error that came instead of one is raised."""
+    try:
+        for batch in loader:
+            if isinstance(batch, RealfaceError):
+                raise batch
+            yield batch
+    except RuntimeError as error:  # all that torch says of a worker that was killed
+        if "DataLoader worker" not in str(error):
+            raise
+        raise FailureError(
+            f"a loader process that died: {str(error).splitlines()[0]}",
+            "memory for the samples that the workers hold, shared memory included",
+            "give fewer --data.workers or a smaller --data.batch_size; in a container, more "
+            "shared memory (docker run --shm-size 8g)",
+        ) from error
 
 
 def _report_skipped(batch: dict[str, Any]) -> int:

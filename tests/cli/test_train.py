@@ -12,7 +12,7 @@ import wandb
 import yaml
 
 from realface.cli.train import RunConfig, ShortBar, _logged_in, _wandb_id, _wandb_mode
-from realface.data.pack import pack
+from realface.data.packing.pack import pack
 from realface.translators.panels import PanelWriter
 from tests.cli.command import PARTS, TINY_NETWORK, run
 from tests.faces import write_face

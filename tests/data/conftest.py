@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from realface.data.index import INDEX_NAME, TABLE_NAME, Index, parse_index, parse_table
-from realface.data.pack import pack
+from realface.data.packing.pack import pack
 from realface.maps.files import write_image
 from realface.maps.io import encode
 from realface.maps.kinds import KINDS

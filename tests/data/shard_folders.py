@@ -22,8 +22,8 @@ from realface.data.index import (
     table_hash,
     table_text,
 )
+from realface.data.packing.tar import TarWriter
 from realface.data.samples import Patch, write_patch
-from realface.data.tar import TarWriter
 from tests.faces import face_maps
 
 SIZE = 24

@@ -10,7 +10,7 @@ import torch
 
 from realface.data.datamodule import ReflectanceDataModule
 from realface.data.index import INDEX_NAME
-from realface.data.pack import pack
+from realface.data.packing.pack import pack
 from realface.data.shard_set import open_shards
 from realface.errors import InputError
 from realface.maps.kinds import KINDS

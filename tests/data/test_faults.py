@@ -92,6 +92,18 @@ def test_a_shard_that_disappears_in_mid_epoch(copy, workers):
         list(batches)
 
 
+@pytest.mark.slow
+def test_a_loader_process_that_is_killed(copy):
+    """As the system does when memory runs out."""
+    loader = module(copy, workers=1, samples_per_epoch=200).train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    for worker in loader._batches._loader._iterator._workers:
+        worker.kill()
+    with pytest.raises(FailureError, match="loader process that died"):
+        list(batches)
+
+
 def test_a_shard_that_shrinks_in_mid_epoch(copy):
     batches = iter(module(copy, samples_per_epoch=200).train_dataloader())
     next(batches)

@@ -1,0 +1,1 @@
+"""Subjects, lent patches and procedural faces to shards."""
