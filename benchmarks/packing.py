@@ -71,7 +71,7 @@ def main() -> int:
         out = folder / "packed"
         seconds, peak = watch(start(source, out, given.workers, given.codec))
         line(f"realface pack, {given.workers} workers, {given.codec}", seconds, files, out, peak)
-        same = killed_and_resumed(source, folder / "again", given, seconds) == digest(out)
+        same = killed_and_resumed(source, folder / "again", given, out) == digest(out)
         for title, convert in (("plain loop, bytes as they are", bytes_of),
                                ("plain loop, decoded and encoded", coded_again)):  # fmt: skip
             began = time.perf_counter()
@@ -152,13 +152,13 @@ def proportional_size(number: int) -> int:
 
 
 def killed_and_resumed(
-    source: Path, out: Path, given: argparse.Namespace, seconds: float
+    source: Path, out: Path, given: argparse.Namespace, whole: Path
 ) -> dict[str, str]:
-    """Hashes of what a run leaves that was killed after half its shards."""
+    """Hashes of what a run leaves that was killed after half the shards of ``whole``."""
     process = start(source, out, given.workers, given.codec)
     unfinished = out.with_name(f".{out.name}.partial")
-    patches = len(list(next(path for path in source.iterdir() if path.is_dir()).iterdir()))
-    while len(list(unfinished.glob("*.tar.json"))) < max(1, patches // 64 // 2):
+    shards = len(list(whole.glob("*.tar")))
+    while len(list(unfinished.glob("*/*.tar.json"))) < max(1, shards // 2):
         if process.poll() is not None:
             raise SystemExit("pack ended before it could be killed")
         time.sleep(POLL / 10)

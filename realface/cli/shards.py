@@ -1,7 +1,6 @@
 """`realface pack` and `realface verify`."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,6 @@ _SAID = {
 }
 
 
-def _one_thread() -> None:
-    """Patches are too small to share among cores: threads would only wait for each other."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def pack(arguments: Sequence[str]) -> None:
     """Pack subject folders or RealFaceDB."""
     parser = _pack_parser()
@@ -37,7 +29,6 @@ def pack(arguments: Sequence[str]) -> None:
     from realface.data.packing.pack import pack as pack_shards
     from realface.data.packing.terms import given_terms
 
-    _one_thread()
     terms = given_terms(
         given.terms_source, given.licence, given.downloaded, given.expires, date.today()
     )
@@ -124,13 +115,14 @@ def _add_samples(group: argparse._ArgumentGroup) -> None:
 def _add_shards(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--codec", choices=_CODECS, default="png",
                        help="%(default)s; jxl is smaller, blosc faster to read")  # fmt: skip
-    group.add_argument("--samples-per-shard", type=int, default=64, help="(%(default)s)")
+    group.add_argument("--samples-per-shard", type=int,
+                       help="at most (8 to 64, so that cores have work)")  # fmt: skip
     _add_workers(group)
 
 
 def _add_workers(group: argparse._ActionsContainer) -> None:
-    group.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                       help="processes (one per core: %(default)s)")  # fmt: skip
+    group.add_argument("--workers", type=int,
+                       help="processes (one per core, if memory suffices)")  # fmt: skip
 
 
 def _add_terms(group: argparse._ArgumentGroup) -> None:
@@ -169,8 +161,7 @@ def verify(arguments: Sequence[str]) -> int:
 
     from realface.data.verify import verify as verify_shards
 
-    _one_thread()
-    with progress("shards") as update:
+    with progress("samples") as update:
         faults = verify_shards(given.shards, update, given.workers)
     for fault in faults:
         say(fault)

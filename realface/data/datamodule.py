@@ -9,7 +9,7 @@ from pathlib import Path
 from realface.data import storage
 from realface.data.epochs import EpochLoader, FixedLoader
 from realface.data.fetch import fetch_folder
-from realface.data.index import SPLITS, expiry_warnings
+from realface.data.index import expiry_warnings
 from realface.data.moves import Moves
 from realface.data.order import Stream, steps_of
 from realface.data.patch_datamodule import PatchDataModule
@@ -185,7 +185,7 @@ class ReflectanceDataModule(PatchDataModule):
         for location in storage.expand(self.shards):
             if storage.is_remote(location):
                 folder, shard = split_location(location)
-                kept = fetch_folder(folder, self.cache, read_index(folder), SPLITS)
+                kept = fetch_folder(folder, self.cache, read_index(folder))
                 locations.append(os.fspath(kept / (shard or "")))
             else:
                 locations.append(location)

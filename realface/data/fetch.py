@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,10 +26,9 @@ def fetch_folder(
     folder: str,
     into: Path,
     index: Index,
-    splits: Collection[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Copy the shards of some splits, their index and table, unless they are there.
+    """Copy a folder of shards, unless it is there.
 
     Each shard is written beside its place, checked by its SHA-256, and renamed. What is there and
     whole is kept, so the same call goes on where another was broken off; several processes may
@@ -39,7 +38,6 @@ def fetch_folder(
         folder: Location of a folder of shards.
         into: Where the copies of such folders lie; made if it is not there.
         index: Of ``folder``.
-        splits: Whose shards are wanted, of `realface.data.index.SPLITS`.
         progress: Called with (bytes that are there, bytes in all), maybe from another thread.
 
     Returns:
@@ -53,13 +51,12 @@ def fetch_folder(
     try:
         out.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(out)
-        shards = [shard for shard in index.shards if shard.split in splits]
-        missing = [shard for shard in shards if not _is_whole(out, shard)]
+        missing = [shard for shard in index.shards if not _is_whole(out, shard)]
     except OSError as error:
         raise disk_failure(out, error) from error
     left = sum(shard.bytes for shard in missing)
     _check_room(out, left)
-    total = sum(shard.bytes for shard in shards)
+    total = sum(shard.bytes for shard in index.shards)
     done = total - left
     for shard in missing:
         _fetch(folder, out, shard, _advance(progress, done, total))

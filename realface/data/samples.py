@@ -8,7 +8,7 @@ encoding), positions in millimetres relative to the subject's median position.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class About:
         millimetres_per_texel: Median over the subject; None where it is not known.
         centre: The subject's median position ``(x, y, z)`` [mm], already taken off ``shape``;
             its z is the median depth.
+        source: Of a lent patch, the path of its first map below the source that was packed, with
+            ``/`` on every system; None of others, whose subject and place say where they are from.
     """
 
     key: str
@@ -49,6 +51,7 @@ class About:
     map_size: tuple[int, int] | None
     millimetres_per_texel: float | None
     centre: tuple[float, float, float]
+    source: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def write_patch(patch: Patch, codec: str = "png") -> dict[str, bytes]:
         pixels = encode(values, KINDS[kind], record, _dtype(record))
         members[record.file] = CODECS[codec].encode(pixels)
         records[kind] = asdict(record)
-    about = {field.name: getattr(patch, field.name) for field in fields(About)}
+    about = {one.name: getattr(patch, one.name) for one in fields(About)}
+    about["median_depth"] = patch.centre[2]
     text = json.dumps({"version": VERSION, **about, "maps": records})
     return {**members, ABOUT: text.encode()}
 
@@ -168,6 +172,7 @@ def _about(data: Mapping[str, Any]) -> About:
         map_size=None if size is None else (int(size[0]), int(size[1])),
         millimetres_per_texel=data["millimetres_per_texel"],
         centre=(float(x), float(y), float(z)),
+        source=data["source"],
     )
 
 

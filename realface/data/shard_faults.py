@@ -3,7 +3,7 @@
 import hashlib
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -59,7 +59,11 @@ class ShardReport:
 
 
 def check_shard(
-    folder: str, shard: Shard, entries: Sequence[Entry] | None, index: Index
+    folder: str,
+    shard: Shard,
+    entries: Sequence[Entry] | None,
+    index: Index,
+    step: Callable[[], None],
 ) -> ShardReport:
     """Read a shard from end to end; from a server, by way of a temporary file.
 
@@ -68,24 +72,29 @@ def check_shard(
         shard: Which one.
         entries: Its samples as the table lists them; None if the table cannot be read.
         index: Of the folder.
+        step: Called after each sample; what it raises breaks off.
 
     Raises:
         FailureError: If a server does not answer, or the temporary disk is full.
     """
     where = join(folder, shard.file)
     if not is_remote(folder):
-        return _check_file(Path(where), shard, entries, index)
+        return _check_file(Path(where), shard, entries, index, step)
     with TemporaryDirectory(prefix="realface-verify-") as scratch:
         path = Path(scratch) / shard.file
         try:
             download(where, path)
         except InputError as error:
             return ShardReport((f"{shard.file}: {error.given}",), ())
-        return _check_file(path, shard, entries, index)
+        return _check_file(path, shard, entries, index, step)
 
 
 def _check_file(
-    path: Path, shard: Shard, entries: Sequence[Entry] | None, index: Index
+    path: Path,
+    shard: Shard,
+    entries: Sequence[Entry] | None,
+    index: Index,
+    step: Callable[[], None],
 ) -> ShardReport:
     if not path.is_file():
         return ShardReport((f"{shard.file}: missing",), ())
@@ -96,7 +105,7 @@ def _check_file(
         if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
             faults.append("its SHA-256 is not the one in index.json")
         file.seek(0)
-        found, places = _contents(file, shard, entries, index)
+        found, places = _contents(file, shard, entries, index, step)
     faults += found
     if not faults and entries is not None:
         faults += plain_faults(path, entries)
@@ -106,7 +115,11 @@ def _check_file(
 
 
 def _contents(
-    file: BinaryIO, shard: Shard, entries: Sequence[Entry] | None, index: Index
+    file: BinaryIO,
+    shard: Shard,
+    entries: Sequence[Entry] | None,
+    index: Index,
+    step: Callable[[], None],
 ) -> tuple[list[str], list[Place]]:
     headers, faults = _headers(file)
     faults += [fault for info in headers if (fault := _header_fault(info))]
@@ -127,6 +140,7 @@ def _contents(
             found, place = _sample(key, members, entry, index)
             faults += found
             places += [place] if place else []
+        step()
     missing = [] if table is None else [key for key in table if key not in seen]
     faults += [f"key {key} is missing" for key in missing]
     if len(seen) != shard.samples:

@@ -1,13 +1,9 @@
 """Read every byte of packed shards and list what is wrong."""
 
 import logging
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from itertools import repeat
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +13,21 @@ from realface.data.index import (
     TABLE_NAME,
     Entry,
     Index,
+    Shard,
     expiry_warnings,
 )
 from realface.data.remote import redacted
 from realface.data.shard_faults import Place, ShardReport, check_shard
 from realface.data.shard_set import read_index, read_table
 from realface.data.storage import checked, is_remote
-from realface.errors import FailureError, InputError
+from realface.data.workers import Step, cores, run_tasks
+from realface.errors import InputError
 from realface.maps.files import Array
 
 log = logging.getLogger(__name__)
 
 FEW_SUBJECTS = 3  # with fewer, a split lies within their maps
+_SMALL = 256 << 20  # bytes that one process reads before others have started
 _PATCH_SPLITS = ("train", "val")  # whole faces hold whatever their patches hold
 
 Places = Mapping[str, Sequence[Place]]
@@ -36,7 +35,9 @@ Places = Mapping[str, Sequence[Place]]
 
 
 def verify(
-    location: str | Path, progress: Callable[[int, int], None] | None = None, workers: int = 1
+    location: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = 1,
 ) -> list[str]:
     """Faults of a folder of shards, one line each; empty when all is well.
 
@@ -48,12 +49,12 @@ def verify(
 
     Args:
         location: A folder as `realface pack` wrote it, or its URL.
-        progress: Called with (shards read, shards in all).
-        workers: Processes; 1: this one.
+        progress: Called with (samples read, samples in all).
+        workers: Processes; 1: this one; None: one per core, unless the shards are small.
 
     Raises:
         InputError: If there is no index to check by.
-        FailureError: If a server does not answer.
+        FailureError: If a server does not answer, or a process is killed.
     """
     folder = checked(str(location))
     index = read_index(folder)
@@ -68,43 +69,40 @@ def verify(
         for entry in entries:
             listed[entry.shard].append(entry)
     places: dict[str, list[Place]] = {shard.split: [] for shard in index.shards}
-    for number, report in enumerate(_reports(folder, index, listed, workers)):
+    for shard, report in zip(
+        index.shards, _reports(folder, index, listed, workers, progress), strict=True
+    ):
         faults += report.faults
-        places[index.shards[number].split] += report.places
-        if progress is not None:
-            progress(number + 1, len(index.shards))
+        places[shard.split] += report.places
     faults += _split_faults(places)
     faults += _stray_faults(folder, index)
     return faults + _expired(folder, index)
 
 
 def _reports(
-    folder: str, index: Index, listed: Mapping[str, Sequence[Entry]] | None, workers: int
-) -> Iterator[ShardReport]:
+    folder: str,
+    index: Index,
+    listed: Mapping[str, Sequence[Entry]] | None,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[ShardReport]:
     """Of each shard of the index, in order; ``listed`` is the table by shard."""
-    entries = [None if listed is None else listed[shard.file] for shard in index.shards]
-    arguments = (repeat(folder), index.shards, entries, repeat(index))
-    if min(workers, len(index.shards)) < 2:
-        yield from map(check_shard, *arguments)
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(index.shards)), get_context("spawn"), _leave_interrupts
-    )
-    try:
-        yield from pool.map(check_shard, *arguments)
-    except BrokenProcessPool as error:
-        raise FailureError(
-            f"a process that reads the shards of {redacted(folder)} was killed",
-            "memory for one shard's largest sample in each",
-            "run it again with fewer --workers",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    total = sum(shard.samples for shard in index.shards)
+
+    def tell(samples: int) -> None:
+        if progress is not None:
+            progress(min(samples, total), total)  # a damaged shard may hold more than it should
+
+    if workers is None:
+        workers = 1 if sum(shard.bytes for shard in index.shards) < _SMALL else cores()
+    items = [(shard, None if listed is None else listed[shard.file]) for shard in index.shards]
+    return run_tasks(partial(_report, folder, index), items, workers, tell)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is the parent's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _report(
+    folder: str, index: Index, item: tuple[Shard, Sequence[Entry] | None], step: Step
+) -> ShardReport:
+    return check_shard(folder, *item, index, step)
 
 
 def _split_faults(places: Places) -> list[str]:

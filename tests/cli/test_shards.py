@@ -1,5 +1,10 @@
 """`realface pack` and `realface verify` from the command line."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -89,3 +94,29 @@ def test_terms_are_kept_and_told(tmp_path, capsys):
     assert "must be destroyed by" in err
     both = ("--downloaded", "2025-01-01", "--expires", "2025-01-01")
     assert "leave one out" in refused(capsys, "pack", source, tmp_path / "again", *both)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_tells_how_to_go_on(tmp_path, capsys, workers):
+    source = write_patches(tmp_path / "in", KINDS, count=400, size=64)
+    program = "import sys; from realface.cli.main import main; main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "pack", source, tmp_path / "out", "--workers", workers],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.partial/*/*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+    begun = time.monotonic()
+    told = process.communicate(timeout=20)[1]
+    assert time.monotonic() - begun < 10
+    assert process.returncode == 130
+    assert "run the same command to go on" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+    assert run(capsys, "pack", source, tmp_path / "out", "--workers", 1)[0] == 0

@@ -71,7 +71,7 @@ def test_what_is_well_has_no_faults(tmp_path, codec):
     seen = []
     folder = write_folder(tmp_path / "shards", four_faces(), codec)
     assert verify(folder, lambda *at: seen.append(at)) == []
-    assert seen == [(number, 5) for number in range(1, 6)]
+    assert seen == [(number, 16) for number in range(1, 17)]
 
 
 def test_what_is_well_behind_a_url(good):

@@ -9,6 +9,7 @@ together; a number that is missing in one folder shifts all that follow.
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 import numpy as np
 
@@ -34,19 +35,21 @@ _LEAST_KEYS = 8  # below, there is too little to compare with
 # for albedos and normals, 3 to 6 for shape; below 1 where nothing is shared.
 _BY_CHANCE = 5.0  # over the root of the number of keys: no median above means no relation
 _STANDS_OUT = 3.0  # a median above means that every key can be judged
-_FITS = {"coarse": 1.0, "detail": 2.0}
-"""The least of one map, either sign; 2 is reached by all of 448 right albedos and normals and by
-5 % of wrong ones, 1 by all of 112 right shapes and by 5 % of wrong ones."""
+_FITS = 2.0  # the least of one map, either sign; about one wrong map in twenty reaches it too
+_ONE_BY_ONE = ("height", "strength", "across", "down")
+"""Features by which single maps are judged. Coarse normals, all that a shape has, tell a whole
+kind but no single map: on fresh procedural patches they blamed one right shape in ten, and found
+fewer than half of the wrong ones."""
 
 _Features = Mapping[str, Values]
-_Comparison = tuple[float, dict[str, float]]  # the least that fits, the score of each key
+_Comparison = tuple[bool, dict[str, float]]  # whether keys are judged by it, the score of each
 
 
 def misaligned(samples: Samples) -> list[Problem]:
     """Kinds, and single maps of kinds that fit otherwise, that fit no other map of their keys.
 
-    A hint and no proof: maps without detail are left out, and so are kinds with fewer than eight
-    maps of a size of 48 texels or more.
+    A hint and no proof: maps without detail are left out, copies of a whole patch too, and so are
+    kinds with fewer than eight maps of a size of 48 texels or more.
 
     Args:
         samples: As `realface.data.discovery.samples.read_samples` returns.
@@ -54,8 +57,13 @@ def misaligned(samples: Samples) -> list[Problem]:
     Returns:
         One problem for each kind that fits no other, and one for each map of other kinds.
     """
+    copies = _copies(samples)
     features = {
-        kind: _features(kind, samples[kind]) for kind in KINDS if kind != "mask" and kind in samples
+        kind: _features(
+            kind, {key: samples[kind][key] for key in samples[kind] if key not in copies}
+        )
+        for kind in KINDS
+        if kind != "mask" and kind in samples
     }
     scores: dict[str, list[_Comparison]] = {kind: [] for kind in features}
     for first, second in itertools.combinations(features, 2):
@@ -63,6 +71,19 @@ def misaligned(samples: Samples) -> list[Problem]:
         scores[first] += of_keys
         scores[second] += of_keys
     return [problem for kind, partners in scores.items() for problem in _judge(kind, partners)]
+
+
+def _copies(samples: Samples) -> set[str]:
+    """Keys that are an earlier one once more, in all kinds: no partner can fit them best."""
+    seen: set[tuple[bytes | None, ...]] = set()
+    copies = set()
+    for key in sorted({key for files in samples.values() for key in files}):
+        maps = (files.get(key) for files in samples.values())
+        digests = tuple(None if one is None else sha256(one.tobytes()).digest() for one in maps)
+        if digests in seen:
+            copies.add(key)
+        seen.add(digests)
+    return copies
 
 
 def _judge(kind: str, partners: Sequence[_Comparison]) -> list[Problem]:
@@ -77,10 +98,10 @@ def _judge(kind: str, partners: Sequence[_Comparison]) -> list[Problem]:
         return [Problem("misaligned", kind, reason)]
     judged: set[str] = set()
     fitting: set[str] = set()
-    for (least, scores), median in zip(partners, medians, strict=True):
-        if median >= _STANDS_OUT:
+    for (one_by_one, scores), median in zip(partners, medians, strict=True):
+        if one_by_one and median >= _STANDS_OUT:
             judged |= scores.keys()
-            fitting |= {key for key, score in scores.items() if abs(score) >= least}
+            fitting |= {key for key, score in scores.items() if abs(score) >= _FITS}
     reason = f"its {kind} fits its other maps no better than another key's"
     return [Problem("misaligned", key, reason) for key in sorted(judged - fitting)]
 
@@ -95,8 +116,7 @@ def _compare(first: Mapping[str, _Features], second: Mapping[str, _Features]) ->
     for a, b in itertools.product(one, other):
         if one[a].shape == other[b].shape:
             scores = _scores([first[key][a] for key in keys], [second[key][b] for key in keys])
-            least = _FITS["coarse" if a == "coarse" else "detail"]
-            found.append((least, dict(zip(keys, scores, strict=True))))
+            found.append((a in _ONE_BY_ONE, dict(zip(keys, scores, strict=True))))
     return found
 
 

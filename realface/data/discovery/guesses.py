@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from realface.data.discovery.axes import Turn, guess_shape
 from realface.data.discovery.evidence import SURE, Guess, sign_confidence
-from realface.data.discovery.guess_normals import guess_normals, guess_shape
+from realface.data.discovery.guess_normals import guess_normals
 from realface.data.discovery.layouts import Entry
 from realface.data.discovery.samples import Samples, Values, as_floats
 from realface.maps.encoding import srgb_to_linear
@@ -28,14 +29,20 @@ def guess(samples: Samples) -> list[Guess]:
     Args:
         samples: As `realface.data.discovery.samples.read_samples` returns; 16 keys are enough.
     """
+    of_normals: dict[str, list[Guess]] = {}
+    turns: dict[str, Turn] = {}
+    for kind in (kind for kind in KINDS if samples.get(kind)):
+        if KINDS[kind].encoding == "unit_vector":
+            of_normals[kind], turn = guess_normals(kind, samples)
+            turns |= {kind: turn} if turn else {}
     guesses: list[Guess] = []
     for kind in (kind for kind in KINDS if samples.get(kind)):
         pixels = list(samples[kind].values())
         guesses += _guess_depth(kind, pixels)
-        if KINDS[kind].encoding == "unit_vector":
-            guesses += guess_normals(kind, samples)
+        if kind in of_normals:
+            guesses += of_normals[kind]
         elif kind == "shape":
-            guesses += guess_shape(pixels)
+            guesses += guess_shape(samples, turns)
         elif kind in ("diffuse_albedo", "texture"):
             guesses += _guess_colours(kind, pixels)
         elif kind == "specular_albedo":
@@ -118,12 +125,12 @@ def _guess_encoding(kind: str, means: Sequence[Values], pixels: Sequence[Array])
     )
     looks = "srgb" if score > 0 else "linear"
     # samples may all be of one face: many of them are not much surer than few
-    sure = min(0.9 - 0.15 / len(means), 1 / (1 + math.exp(-abs(score))))
+    sure = min(0.85 - 0.15 / len(means), 1 / (1 + math.exp(-abs(score))))
     evidence = f"skin of {_numbers(np.mean(means, axis=0))} looks {looks} ({sure:.2f})"
     dtype = pixels[0].dtype
     if any((values > 1.01).any() for values in pixels if dtype.kind == "f"):
         return Guess(kind, "encoding", "linear", 0.99, "floats above 1")
-    usual = {"uint8": ("srgb", 0.85), "uint16": ("srgb", 0.6)}.get(dtype.name, ("linear", 0.9))
+    usual = {"uint8": ("srgb", 0.8), "uint16": ("srgb", 0.6)}.get(dtype.name, ("linear", 0.9))
     odds = _logit(usual[1]) * (1 if usual[0] == "srgb" else -1)
     odds += _logit(sure) * (1 if looks == "srgb" else -1)
     value = "srgb" if odds > 0 else "linear"

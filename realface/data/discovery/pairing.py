@@ -1,13 +1,15 @@
 """Keys: what is left of a path without the words of its kind, and which files share one.
 
 What people write around a number differs from kind to kind (`da_0001`, `0001_object`, `1`), so a
-few ways to cut a key are tried on all files and the one that pairs the most is taken.
+few ways to cut a key, and to compare keys, are tried on all files and the one that pairs the most
+is taken. Keys keep a spelling of their files: a person must recognise them.
 """
 
 import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from realface.data.discovery.faults import Fault, Problem
@@ -18,7 +20,10 @@ Paths = dict[str, dict[str, PurePath]]
 """One path by kind and key."""
 
 _Groups = Mapping[str, Mapping[str, Sequence[PurePath]]]
-_Way = Callable[[PurePath, Reading], str]
+_Cut = Callable[[PurePath, Reading], str]
+_Compared = Callable[[str], str]
+_REMOVED = "\0"
+_GAP = re.compile(rf"[\W_]*{_REMOVED}[\W_]*")
 
 
 def pair_names(
@@ -35,18 +40,16 @@ def pair_names(
         out made keys pair (``RFDB_x_0001`` and ``RFDB_y_0001``), for people to check.
     """
     shared = _shared_words(readings)
-    ways: list[tuple[_Way, bool]] = [
-        (_without_own_and_asides, False),
-        (_without_own, False),
-        (lambda path, said: _numbered(_without_own_and_asides(path, said)), False),
-        (lambda path, said: _numbered(_without_own(path, said)), False),
-        (lambda path, said: _numbered(_without(path, said, shared[str(said.kind)])), True),
-    ]
-    tries = [(_group(readings, way), cuts_shared) for way, cuts_shared in ways]
-    best, cuts_shared = max(tries, key=lambda one: _score(one[0]))  # the first of equal ones
+    cuts: tuple[_Cut, _Cut] = (_without_own_and_asides, _without_own)
+    ways: list[tuple[_Cut, _Compared]] = list(itertools.product(cuts, (_exactly, _worded)))
+    ways.sort(key=lambda way: way[1] is _worded)
+    ways += [(cut, _numbered) for cut in cuts]
+    ways.append((lambda path, said: _without(path, said, shared[str(said.kind)]), _numbered))
+    tries = [_group(readings, *way) for way in ways]
+    best = max(tries, key=_score)  # the first of equal ones
     left_out = {kind: tuple(sorted(texts)) for kind, texts in shared.items() if texts}
-    found, problems = _singles(_shortened(best))
-    return found, problems, left_out if cuts_shared else {}
+    found, problems = _singles(_shortened(_spelled(best)))
+    return found, problems, left_out if best is tries[-1] else {}
 
 
 def pair_patterns(
@@ -98,9 +101,17 @@ def _singles(files: _Groups) -> tuple[Paths, list[Problem]]:
         for key, paths in keys.items():
             if len(paths) > 1:
                 names = ", ".join(path.as_posix() for path in sorted(paths))
-                reason = f"several files of {kind} for one key, none is taken"
+                reason = f"several files of {kind} for one key, none is taken{_remedy(paths)}"
                 problems.append(Problem("duplicate", f"{key} ({names})", reason))
     return found, problems
+
+
+def _remedy(paths: Sequence[PurePath]) -> str:
+    """Previews beside the maps are told apart by a layout."""
+    suffixes = sorted({path.suffix for path in paths})
+    if len(suffixes) < 2:
+        return ""
+    return f" (a --layout file whose patterns end in {' or '.join(suffixes)} chooses)"
 
 
 def _without_own(path: PurePath, said: Reading) -> str:
@@ -122,18 +133,35 @@ def _without(path: PurePath, said: Reading, texts: Collection[str]) -> str:
 
 
 def _cut(path: PurePath, gone: Iterable[Word]) -> str:
-    """A path's components without some words, signs between the others as underscores."""
+    """A path's components without some words; signs around them become one, or none at an end."""
     left = [list(text) for text in components(path)]
     for word in gone:
         for at in range(word.start, word.stop):
-            left[word.component][at] = " "
-    kept = ("".join(c if c.isalnum() else " " for c in text).split() for text in left)
-    return "/".join("_".join(parts) for parts in kept if parts)
+            left[word.component][at] = _REMOVED
+    kept = ("".join(letters) for letters in left)
+    return "/".join(text for one in kept if (text := _GAP.sub(_joint, one)))
 
 
-def _numbered(key: str) -> str:
-    """A key with numbers without padding, in lower case."""
-    names = ("_".join(_unpadded(name)) for name in key.split("/"))
+def _joint(gap: re.Match[str]) -> str:
+    """What stands where words were: the first sign beside them."""
+    if gap.start() == 0 or gap.end() == len(gap.string):
+        return ""
+    return next((sign for sign in gap.group() if sign != _REMOVED), "_")
+
+
+def _exactly(spelling: str) -> str:
+    return spelling
+
+
+def _worded(spelling: str) -> str:
+    """Any signs between words are the same."""
+    names = ("".join(c if c.isalnum() else " " for c in name) for name in spelling.split("/"))
+    return "/".join("_".join(name.split()) for name in names)
+
+
+def _numbered(spelling: str) -> str:
+    """Also without padding of numbers, in lower case."""
+    names = ("_".join(_unpadded(name)) for name in _worded(spelling).split("/"))
     return "/".join(names)
 
 
@@ -167,15 +195,39 @@ def _beside_digits(stem: str) -> set[str]:
     }
 
 
-def _group(readings: Mapping[PurePath, Reading], way: _Way) -> _Groups:
+@dataclass(frozen=True)
+class _Grouped:
+    """Files by kind and compared key, and how each key is written."""
+
+    files: _Groups
+    spellings: Mapping[str, Counter[str]]
+
+
+def _group(readings: Mapping[PurePath, Reading], cut: _Cut, compared: _Compared) -> _Grouped:
     files: dict[str, dict[str, list[PurePath]]] = defaultdict(lambda: defaultdict(list))
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for path, said in readings.items():
-        files[str(said.kind)][way(path, said)].append(path)
-    return files
+        spelling = cut(path, said)
+        files[str(said.kind)][compared(spelling)].append(path)
+        spellings[compared(spelling)][spelling] += 1
+    return _Grouped(files, spellings)
 
 
-def _score(files: _Groups) -> int:
+def _spelled(grouped: _Grouped) -> _Groups:
+    """Files by keys as they are written; of several ways the longest, 0001 rather than 1."""
+    names = {
+        key: max(counts, key=lambda spelling: (len(spelling), counts[spelling], spelling))
+        for key, counts in grouped.spellings.items()
+    }
+    return {
+        kind: {names[key]: paths for key, paths in keys.items()}
+        for kind, keys in grouped.files.items()
+    }
+
+
+def _score(grouped: _Grouped) -> int:
     """Files that share a key with all other kinds, less those that share one with their own."""
+    files = grouped.files
     counts = Counter(key for keys in files.values() for key in keys)
     whole = sum(count == len(files) for count in counts.values())
     partly = sum(count - 1 for count in counts.values())

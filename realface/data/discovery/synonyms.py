@@ -31,20 +31,21 @@ _QUANTITIES = {
     "exponent": "exponent shininess",
     "lit": "lit baked captured",
     "": "roughness rough displacement disp height bump depth metallic metalness gloss glossiness "
-    "cavity curvature preview thumbnail thumb render rendered shading light lighting landmarks",
+    "cavity curvature render rendered shading light lighting landmarks",
 }  # the last are quantities that realface has no kind for
 _FALLBACKS = {"texture": "texture textures tex raw photo photos"}
 _SPACES = {"object": "object world", "tangent": "tangent", "offset": "offset"}
 _GREENS = {"gl": "gl opengl", "dx": "dx directx"}
 _ENCODINGS = {"srgb": "srgb", "linear": "linear lin"}
-_FILLERS = "map maps space ambient image images img"
+_PREVIEWS = ("preview", "previews", "thumbnail", "thumbnails", "thumb", "thumbs")
+_FILLERS = "map maps space ambient image images img uv"
 
 _VOCABULARY: dict[str, tuple[str, str]] = {
     word: (category, value)
     for category, table in (
         ("part", _PARTS), ("quantity", _QUANTITIES), ("fallback", _FALLBACKS),
         ("space", _SPACES), ("green", _GREENS), ("encoding", _ENCODINGS),
-        ("filler", {"": _FILLERS}),
+        ("filler", {"": _FILLERS}), ("preview", {"": " ".join(_PREVIEWS)}),
     )
     for value, words in table.items()
     for word in words.split()
@@ -163,6 +164,9 @@ def _known_words(text: str) -> tuple[str, ...]:
 def read_path(path: PurePath) -> Reading:
     """What a relative path says of the map in the file."""
     all_words = [words(text, number) for number, text in enumerate(components(path))]
+    preview = next((w.text for found in all_words for w in found if w.text in _PREVIEWS), None)
+    if preview:
+        return Reading(None, f"a {preview}, as its path says")
     part, quantity = "", None
     for inner in reversed(all_words):
         clash, own_part, own_quantity = _component(inner)
@@ -245,6 +249,8 @@ def _last_resort(flat: Sequence[Word]) -> tuple[str, str | None]:
 
 def _no_kind(flat: Sequence[Word], part: str, quantity: str | None) -> Reading:
     if quantity is None:
+        if any(word.text in _LETTERS for word in flat):
+            return Reading(None, "d and s alone may be many things", unclear=True)
         return Reading(None, "no word of a kind in its path")
     if quantity == "":
         other = next(w.text for w in reversed(flat) if w.text in _QUANTITIES[""].split())

@@ -85,7 +85,9 @@ def subject_folders(source: Path) -> list[Path]:
     """
     if not source.is_dir():
         raise InputError(
-            f"{source}, which is no folder", "subject folders or patches", "check the path"
+            f"{source}, which is no folder",
+            "a folder of this machine with subjects or patches",
+            "check the path; copy what lies on a server first",
         )
     if _is_subject(source):
         return [source]
@@ -211,13 +213,21 @@ def _check_kinds(captures: Sequence[Capture]) -> None:
 
 
 def _check_keys(captures: Sequence[Capture]) -> None:
-    names: dict[str, list[str]] = {}
+    keys: dict[str, list[Capture]] = {}
     for capture in captures:
-        names.setdefault(key_of(capture.name), []).append(capture.name)
-    for same in names.values():
+        keys.setdefault(key_of(capture.name), []).append(capture)
+    for same in keys.values():
+        names = [capture.name for capture in same]
+        if len(same) > 1 and len(set(names)) == 1:
+            folders = " and ".join(str(capture.maps[0].path.parent) for capture in same)
+            raise InputError(
+                f"subject {names[0]} in {folders}",
+                "every subject once, a name for each",
+                "remove the link to another, or rename one",
+            )
         if len(same) > 1:
             raise InputError(
-                f"subjects {' and '.join(same)}",
+                f"subjects {' and '.join(names)}",
                 "names that differ in letters and digits: dots and spaces are no part of a key",
                 "rename one",
             )

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,14 +18,16 @@ from realface.data.packing.patches import Cutting, forget_maps
 from realface.data.packing.sources import Source, find_source
 from realface.data.packing.splits import Sample, split_lent, split_subjects
 from realface.data.packing.terms import NO_TERMS, joined_terms
-from realface.data.packing.writing import plan_shards, write_shards
+from realface.data.packing.writing import check_out, plan_shards, write_shards
 from realface.data.samples import Patch, write_patch
+from realface.data.workers import cores, one_thread
 from realface.errors import InputError
-from realface.maps.files import partial_path
+from realface.maps.kinds import KINDS
 
 log = logging.getLogger(__name__)
 
 _ESTIMATED = 4  # samples of a split that a dry run makes, to tell the size of all
+_WORKER = 250 << 20  # bytes of a worker process, beside the maps that it cuts
 
 Progress = Callable[[int, int, str], None]
 
@@ -44,6 +47,7 @@ class Packed:
     report: tuple[str, ...]
 
 
+@one_thread()
 def pack(
     source: Path,
     out: Path,
@@ -57,9 +61,9 @@ def pack(
     minimum_valid: float = 0.5,
     val_fraction: float = 0.1,
     whole_faces: bool = True,
-    samples_per_shard: int = 64,
+    samples_per_shard: int | None = None,
     codec: str = "png",
-    workers: int = 1,
+    workers: int | None = 1,
     millimetres_per_unit: float | None = None,
     seed: int = 0,
     terms: Terms | None = None,
@@ -92,9 +96,9 @@ def pack(
         minimum_valid: Share of a patch that must lie inside the mask.
         val_fraction: Share of subjects (or groups of patches, or of the map) for validation.
         whole_faces: Also pack each subject at 1/8 size.
-        samples_per_shard: At most.
+        samples_per_shard: At most; None: as `plan_shards` chooses.
         codec: A name of `realface.data.codecs.CODECS`.
-        workers: Processes; 1: this one.
+        workers: Processes; 1: this one; None: one per core, or as many as memory suffices for.
         millimetres_per_unit: Of ``shape``; it overrides what ``subject.json`` says.
         seed: Of the split and of random places.
         terms: What the user says of the source's; it overrides what ``subject.json`` says.
@@ -110,15 +114,18 @@ def pack(
                    samples_per_shard, workers, millimetres_per_unit)  # fmt: skip
     if codec not in CODECS:
         raise InputError(f"codec {codec}", f"one of {', '.join(CODECS)}", "correct the flag")
-    _check_out(out)
+    check_out(out.resolve())
     found = find_source(source, layout, said or {}, leave_out, patch)
     held = joined_terms([capture.terms for capture in found.captures], terms or NO_TERMS)
     _tell_terms(held, source, found.lent)
+    workers = workers or _default_workers(found)
     splits: Mapping[str, Sequence[Sample]]
     if found.lent:
         scale = millimetres_per_unit or _lent_scale(found)
         told = _with_title(progress, "signatures")
-        splits, decided = split_lent(found.captures, scale, val_fraction, seed, workers, told)
+        splits, decided = split_lent(
+            source, found.captures, scale, val_fraction, seed, workers, told
+        )
     else:
         cutting = Cutting(patch, stride, patches_per_subject, minimum_valid, seed)
         told = _with_title(progress, "subjects")
@@ -160,8 +167,8 @@ def _check_numbers(
     patches_per_subject: int | None,
     minimum_valid: float,
     val_fraction: float,
-    samples_per_shard: int,
-    workers: int,
+    samples_per_shard: int | None,
+    workers: int | None,
     millimetres_per_unit: float | None,
 ) -> None:
     for name, value, good, expected in (
@@ -171,8 +178,9 @@ def _check_numbers(
          patches_per_subject is None or patches_per_subject >= 1, "at least 1"),
         ("minimum valid", minimum_valid, 0 <= minimum_valid <= 1, "a share between 0 and 1"),
         ("val fraction", val_fraction, 0 < val_fraction < 1, "a share between 0 and 1"),
-        ("samples per shard", samples_per_shard, samples_per_shard >= 1, "at least 1"),
-        ("workers", workers, workers >= 1, "at least 1"),
+        ("samples per shard", samples_per_shard,
+         samples_per_shard is None or samples_per_shard >= 1, "at least 1"),
+        ("workers", workers, workers is None or workers >= 1, "at least 1"),
         ("millimetres per unit", millimetres_per_unit,
          millimetres_per_unit is None or 0 < millimetres_per_unit < math.inf, "a positive number"),
     ):  # fmt: skip
@@ -180,14 +188,36 @@ def _check_numbers(
             raise InputError(f"{name} {value}", expected, "correct the flag")
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that is in the way before the long work, unless it is this work's own."""
-    out = out.resolve()
-    in_the_way = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if in_the_way and not partial_path(out).exists():
-        raise InputError(
-            f"{out}, which exists", "a new or empty folder", "remove it or name another"
-        )
+def _default_workers(found: Source) -> int:
+    """One per core, unless each holds a subject's whole maps and memory is short of that."""
+    room = None if found.lent else _free_memory()
+    if room is None:
+        return cores()
+    needed = _WORKER + max(map(_bytes_of, found.captures))
+    workers = max(1, min(cores(), room // needed))
+    if workers < cores():
+        log.info(
+            "%d workers for %d cores: each takes up to %.1f GB of the %.1f GB that are free",
+            workers, cores(), needed / 1e9, room / 1e9,
+        )  # fmt: skip
+    return workers
+
+
+def _bytes_of(capture: Capture) -> int:
+    """Of its maps in memory, as they are stored."""
+    return sum(
+        math.prod(item.record.size) * KINDS[item.kind].channels * item.record.bits // 8
+        for item in capture.maps
+    )
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say (not Linux)."""
+    path = Path("/proc/meminfo")
+    if not path.exists():
+        return None
+    found = re.search(r"^MemAvailable: +(\d+) kB$", path.read_text(), re.MULTILINE)
+    return None if found is None else int(found[1]) << 10
 
 
 def _tell_terms(held: Sequence[Terms], source: Path, lent: bool) -> None:

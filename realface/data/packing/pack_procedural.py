@@ -44,7 +44,7 @@ def pack_procedural(
     minimum_valid: float = 0.5,
     val_fraction: float = 0.1,
     whole_faces: bool = False,
-    samples_per_shard: int = 64,
+    samples_per_shard: int | None = None,
     flaws: Sequence[str] = (),
     codec: str = "png",
     workers: int = 1,
@@ -67,7 +67,7 @@ def pack_procedural(
         minimum_valid: Share of a patch that lies inside the mask.
         val_fraction: Share of the subjects that is kept for validation, the last ones.
         whole_faces: Also make every subject as a whole, at 1/8 of the size.
-        samples_per_shard: At most.
+        samples_per_shard: At most; None: as `plan_shards` chooses.
         flaws: Of captures, to put on the maps: names of `IN_TRUTH`.
         codec: A name of `realface.data.codecs.CODECS`.
         workers: Processes that make shards; 1: this one.
@@ -91,7 +91,8 @@ def pack_procedural(
         ("patch", patch, patch >= 1, "at least 1"),
         ("minimum valid", minimum_valid, 0 <= minimum_valid <= 1, "a share between 0 and 1"),
         ("val fraction", val_fraction, 0 < val_fraction < 1, "a share between 0 and 1"),
-        ("samples per shard", samples_per_shard, samples_per_shard >= 1, "at least 1"),
+        ("samples per shard", samples_per_shard,
+         samples_per_shard is None or samples_per_shard >= 1, "at least 1"),
         ("codec", codec, codec in CODECS, f"one of {', '.join(CODECS)}"),
         ("workers", workers, workers >= 1, "at least 1"),
     ):  # fmt: skip

@@ -23,11 +23,13 @@ class LentPatch:
     Attributes:
         capture: Its files; its name is the key in the source.
         number: Its place among all, which becomes its key.
+        source: What `About.source` says.
         scale: Millimetres per unit of ``shape``.
     """
 
     capture: Capture
     number: int
+    source: str
     scale: float
 
     def sample(self) -> Patch:
@@ -44,7 +46,8 @@ class LentPatch:
                 bits["shape_normals"] = 16
         return Patch(
             key=f"{self.number:06d}", subject=None, y=None, x=None, map_size=None,
-            millimetres_per_texel=None, centre=(0.0, 0.0, 0.0), bits=bits, maps=maps,
+            millimetres_per_texel=None, centre=(0.0, 0.0, 0.0), source=self.source,
+            bits=bits, maps=maps,
         )  # fmt: skip
 
     def _shape_normals(self, shape: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from realface.data.packing.captures import Capture
@@ -198,6 +199,7 @@ def _empty_lines(captures: Sequence[Capture], measured: Sequence[Measured]) -> l
 
 
 def split_lent(
+    source: Path,
     captures: Sequence[Capture],
     scale: float,
     val_fraction: float,
@@ -208,6 +210,7 @@ def split_lent(
     """Lent patches by split, near-duplicates on one side; and lines for people.
 
     Args:
+        source: The folder that they lie in.
         captures: The patches.
         scale: Millimetres per unit of their ``shape``.
         val_fraction: Share of the patches that validates.
@@ -220,7 +223,10 @@ def split_lent(
     """
     groups = _groups(captures, scale, workers, progress)
     train, val = split_groups(groups, val_fraction, seed)
-    samples = [LentPatch(capture, n, scale) for n, capture in enumerate(captures)]
+    samples = [
+        LentPatch(capture, n, capture.maps[0].path.relative_to(source).as_posix(), scale)
+        for n, capture in enumerate(captures)
+    ]
     splits: Splits = {
         "train": [samples[number] for number in train],
         "val": [samples[number] for number in val],

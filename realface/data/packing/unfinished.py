@@ -3,15 +3,22 @@
 import json
 import os
 import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from realface.data.index import Shard
 from realface.data.packing.statistics import Statistics
+from realface.errors import InputError
 from realface.maps.files import partial_path
 
-_PLAN = "plan"  # which shards the folder is to hold
+_LOCK = "lock"
+_NAMED = 16  # letters of a plan's hash that name its folder
 
 
 @dataclass(frozen=True)
@@ -37,37 +44,81 @@ class Made:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The folder of unfinished work: the plan, a record of each whole shard, the shards.
+    """Unfinished work on one plan, in ``.OUT.partial/PLAN``: a record of each whole shard, shards.
 
     The folder of shards is renamed as the last step, so that a kill just before it loses nothing.
+    What is not whole lies beside it under a name of its own: worker processes outlive a parent
+    that is killed by some milliseconds, and may meet those of the next run. They write what
+    these write, since another plan's work lies in another folder; or find their folder gone.
 
     Args:
-        folder: Where it is, or is to be.
+        out: Where the shards shall be in the end.
+        plan: Hash of everything that their bytes depend on.
     """
 
-    folder: Path
+    out: Path
+    plan: str
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return partial_path(self.out) / self.plan[:_NAMED]
 
     @property
     def shards(self) -> Path:
-        """Where they are written."""
+        """Where whole shards lie."""
         return self.folder / "shards"
 
-    def begin(self, wanted: str) -> None:
-        """Go on with this plan, or start it anew."""
-        if self._plan() != wanted:
-            self.remove()
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The only run that works on ``out``; the system lets go of it however the run ends.
+
+        Raises:
+            InputError: If another run does.
+        """
+        root = partial_path(self.out)
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(root / _LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise InputError(
+                f"{self.out}, which another process is making now",
+                "one process at a time",
+                "wait until it is done, or name another folder",
+            ) from error
+
+    def begin(self) -> None:
+        """Go on with this plan; remove what others and killed processes have left."""
+        for path in partial_path(self.out).iterdir():
+            if path.is_dir() and path != self.folder:
+                shutil.rmtree(path)
         self.shards.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / _PLAN, wanted)
+        for path in self.folder.glob("*.partial"):
+            path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete all of it."""
-        if self.folder.exists():
-            (self.folder / _PLAN).unlink(missing_ok=True)  # a part of the rest is no plan's work
-            shutil.rmtree(self.folder)
+        shutil.rmtree(partial_path(self.out))
+
+    @contextmanager
+    def whole(self, path: Path) -> Iterator[Path]:
+        """A name to write to that no other process has; renamed to ``path`` at the end."""
+        part = self.folder / f"{path.name}.{uuid.uuid4().hex}.partial"
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a text file as a whole."""
+        with self.whole(path) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
 
     def keep(self, made: Made) -> None:
         """Record a whole shard."""
-        write_whole(self._record(made.shard.file), json.dumps(asdict(made)))
+        self.write(self._record(made.shard.file), json.dumps(asdict(made)))
 
     def made(self, file: str) -> Made | None:
         """What is recorded of a shard, if it is whole."""
@@ -77,19 +128,8 @@ class Unfinished:
         made = _made_from(json.loads(path.read_text(encoding="utf-8")))
         return made if tar.stat().st_size == made.shard.bytes else None
 
-    def _plan(self) -> str | None:
-        path = self.folder / _PLAN
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-
     def _record(self, file: str) -> Path:
         return self.folder / f"{file}.json"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A text file that is there as a whole or not at all."""
-    partial = partial_path(path)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _made_from(data: dict[str, Any]) -> Made:

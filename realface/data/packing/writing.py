@@ -30,15 +30,16 @@ from realface.data.index import (
 )
 from realface.data.packing.statistics import Statistics, measure, merge
 from realface.data.packing.tar import TarWriter
-from realface.data.packing.unfinished import Made, Unfinished, write_whole
-from realface.data.packing.workers import Step, run_tasks
+from realface.data.packing.unfinished import Made, Unfinished
 from realface.data.samples import ABOUT, VERSION, Patch, write_patch
+from realface.data.workers import Step, run_tasks
 from realface.errors import FailureError, InputError
-from realface.maps.files import partial_path
 from realface.maps.kinds import KINDS
 
 Make = Callable[[Sequence[Any]], Iterator[Patch]]
 
+_FEWEST, _MOST = 8, 64  # samples of a shard
+_CORES = 16  # that shall have work
 _PATCHES = ("train", "val")  # whose texels are those of full maps
 
 
@@ -62,12 +63,18 @@ class ShardPlan:
         return f"{self.split}-{self.number:06d}.tar"
 
 
-def plan_shards(split: str, items: Sequence[Any], samples_per_shard: int) -> list[ShardPlan]:
-    """Items dealt out to shards in their order, ``samples_per_shard`` to each but the last."""
-    starts = range(0, len(items), samples_per_shard)
+def plan_shards(
+    split: str, items: Sequence[Any], samples_per_shard: int | None = None
+) -> list[ShardPlan]:
+    """Items dealt out to shards in their order, ``samples_per_shard`` to each but the last.
+
+    A shard is what one process makes: by default a small set has small ones, of 8 samples or more,
+    so that 16 cores have work; 64 from a thousand on. The number of cores here makes no difference.
+    """
+    each = samples_per_shard or min(max(_FEWEST, -(-len(items) // _CORES)), _MOST)
+    starts = range(0, len(items), each)
     return [
-        ShardPlan(split, number, tuple(items[at : at + samples_per_shard]))
-        for number, at in enumerate(starts)
+        ShardPlan(split, number, tuple(items[at : at + each])) for number, at in enumerate(starts)
     ]
 
 
@@ -103,21 +110,23 @@ def write_shards(
         The index that was written.
 
     Raises:
-        InputError: If ``out`` is in the way, samples differ in their kinds, two of a split share
-            a key, or a key or kind cannot be a name; and what ``make`` raises.
+        InputError: If ``out`` is in the way or made by another process now, samples differ in
+            their kinds, two of a split share a key, or a key or kind cannot be a name; and what
+            ``make`` raises.
         FailureError: If the disk refuses, memory runs out or a worker process is killed.
     """
     out = out.resolve()
     check_out(out)
-    work = Unfinished(partial_path(out))
+    work = Unfinished(out, _fingerprint(plans, codec, fingerprint))
     try:
-        work.begin(_fingerprint(plans, codec, fingerprint))
-        _make_shards(work, plans, partial(_make_shard, make, codec, work), workers, progress)
-        index = _gather(work, plans, codec, terms)
-        if out.exists():
-            out.rmdir()
-        os.replace(work.shards, out)
-        work.remove()
+        with work.held():
+            work.begin()
+            _make_shards(work, plans, partial(_make_shard, make, codec, work), workers, progress)
+            index = _gather(work, plans, codec, terms)
+            if out.exists():
+                out.rmdir()
+            os.replace(work.shards, out)
+        work.remove()  # when the lock is free: Windows removes no open file
     except OSError as error:
         raise _disk_failure(out, error) from error
     return index
@@ -162,18 +171,14 @@ def _make_shards(
 
 def _make_shard(make: Make, codec: str, work: Unfinished, plan: ShardPlan, step: Step) -> None:
     path = work.shards / plan.file
-    unfinished = partial_path(path)
     try:
-        with unfinished.open("wb") as file:
+        with work.whole(path) as part, part.open("wb") as file:
             made = _write_shard(TarWriter(file, plan.file), plan, make(plan.items), codec, step)
             file.flush()
             os.fsync(file.fileno())  # the record must not outlive the shard
-        os.replace(unfinished, path)
         work.keep(made)
     except OSError as error:
         raise _disk_failure(path, error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_shard(
@@ -241,8 +246,8 @@ def _gather(
         shards=tuple(one.shard for one in made),
         table_sha256=table_hash(table),
     )
-    write_whole(work.shards / TABLE_NAME, table)
-    write_whole(work.shards / INDEX_NAME, index_text(index))
+    work.write(work.shards / TABLE_NAME, table)
+    work.write(work.shards / INDEX_NAME, index_text(index))
     return index
 
 

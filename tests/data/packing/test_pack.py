@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from realface.data.index import Terms
+from realface.data.packing import pack as packing
 from realface.data.packing.pack import pack
 from realface.data.packing.splits import GUARD
 from realface.data.samples import read_patch
@@ -40,7 +42,8 @@ def test_shape_is_relative_to_the_subjects_median_in_millimetres(subjects, tmp_p
     subject = Subject(subjects / about["subject"])
     inside = subject.open("mask").whole()[0] > 0.5
     depth = subject.open("shape").whole()[2][inside].median().item()
-    assert about["centre"][2] == pytest.approx(2 * depth, abs=0.1)
+    assert about["median_depth"] == about["centre"][2] == pytest.approx(2 * depth, abs=0.1)
+    assert about["source"] is None
 
 
 def test_no_subject_is_on_both_sides(shards):
@@ -170,6 +173,22 @@ def test_names_that_make_one_key_are_refused(tmp_path):
         pack(tmp_path / "in", tmp_path / "out", **SMALL)
 
 
+def test_a_subject_that_is_there_twice_is_refused(tmp_path):
+    faces(tmp_path / "in", "abc")
+    (tmp_path / "in" / "z").symlink_to("a")
+    with pytest.raises(InputError, match=r"subject a in .*in.a and .*in.z"):
+        pack(tmp_path / "in", tmp_path / "out", **SMALL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_may_have_newlines_and_other_bytes_than_utf_8(tmp_path):
+    faces(tmp_path / "in", ["a\nb", "c", "plain"])
+    if sys.platform == "linux":
+        os.rename(tmp_path / "in" / "c", os.fsencode(tmp_path / "in") + b"/c\xff")
+    pack(tmp_path / "in", tmp_path / "out", **SMALL)
+    assert verify(tmp_path / "out") == []
+
+
 def test_names_may_have_dots_capitals_and_any_length(tmp_path):
     names = ["Subject.v2.Left", "Ü ber", "x" * 180]
     faces(tmp_path / "in", names)
@@ -251,6 +270,41 @@ def test_a_dry_run_tells_what_a_run_does_and_writes_nothing(subjects, tmp_path):
     assert 0.7 * size < told < 1.3 * size
 
 
+def test_workers_are_as_many_as_memory_suffices_for(subjects, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="realface")
+    monkeypatch.setattr(packing, "cores", lambda: 4)
+    started = []
+    real = packing.write_shards
+
+    def write(*args, workers, **more):
+        started.append(workers)
+        return real(*args, workers=1, **more)
+
+    monkeypatch.setattr(packing, "write_shards", write)
+    for number, (free, asked) in enumerate([(1 << 40, None), (600 << 20, None), (1, None),
+                                            (None, None), (1, 3)]):  # fmt: skip
+        monkeypatch.setattr(packing, "_free_memory", lambda free=free: free)
+        pack(subjects, tmp_path / str(number), **SMALL, workers=asked)
+    assert started == [4, 2, 1, 4, 3]
+    assert caplog.text.count("workers for 4 cores") == 2
+
+
+def test_free_memory_is_some_where_the_system_tells():
+    found = packing._free_memory()
+    assert (found is not None) == sys.platform.startswith("linux")
+    assert found is None or 2**20 < found < 2**50
+
+
+def test_the_callers_threads_are_left_as_they_were(subjects, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        pack(subjects, tmp_path / "out", **SMALL, dry_run=True)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_two_workers_write_what_one_does(subjects, shards, tmp_path):
     pack(subjects, tmp_path / "out", **SMALL, workers=2)
     assert tree(tmp_path / "out") == tree(shards)
@@ -259,6 +313,7 @@ def test_two_workers_write_what_one_does(subjects, shards, tmp_path):
 PACK = """
 import sys
 from pathlib import Path
+from realface.data.packing import pack as packing
 from realface.data.packing.pack import pack
 if __name__ == "__main__":
     pack(Path(sys.argv[1]), Path(sys.argv[2]), patch=24, stride=12, minimum_valid=0.3,
@@ -273,7 +328,7 @@ def test_a_killed_pack_goes_on_to_the_same_bytes(subjects, shards, tmp_path, wor
     run = subprocess.Popen([sys.executable, program, subjects, out, workers])
     unfinished = tmp_path / ".out.partial"
     end = time.monotonic() + 60
-    while len(list(unfinished.glob("*.tar.json"))) < 2:
+    while len(list(unfinished.glob("*/*.tar.json"))) < 2:
         assert time.monotonic() < end
         time.sleep(0.002)
     run.kill()

@@ -37,7 +37,7 @@ def lent(source, layout=None, said=None, scale=90.0):
     """The patches of a folder."""
     found = find_source(source, layout, said or {}, leave_out=False, patch=512)
     assert found.lent
-    return [LentPatch(capture, n, scale).sample() for n, capture in enumerate(found.captures)]
+    return [LentPatch(one, n, "", scale).sample() for n, one in enumerate(found.captures)]
 
 
 def packed_patches(folder):
@@ -57,6 +57,7 @@ def test_patches_by_kind(tmp_path, caplog):
     for number, patch in enumerate(patches):
         truth = patch_maps(number, 20)
         assert patch.subject is None
+        assert patch.source == f"diffuse_albedo/{number:04d}.png"
         assert set(patch.maps) == {*DEFAULT, "shape_normals"}
         for kind in DEFAULT:
             expected = truth[kind] * 90 if kind == "shape" else truth[kind]

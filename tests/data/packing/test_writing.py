@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +29,14 @@ from realface.data.index import (
 )
 from realface.data.packing.statistics import measure, merge
 from realface.data.packing.tar import TarWriter
-from realface.data.packing.writing import ShardPlan, plan_shards, write_shards
+from realface.data.packing.unfinished import Unfinished
+from realface.data.packing.writing import (
+    ShardPlan,
+    _fingerprint,
+    _make_shard,
+    plan_shards,
+    write_shards,
+)
 from realface.data.samples import read_patch, write_patch
 from realface.errors import FailureError, InputError
 from tests.data.packing.writing_run import (
@@ -35,6 +44,7 @@ from tests.data.packing.writing_run import (
     TERMS,
     dying,
     patch,
+    plans,
     quick,
     refusing,
     starved,
@@ -54,6 +64,12 @@ def table_of(folder: Path) -> list[Entry]:
 
 
 def unfinished(out: Path) -> Path:
+    """The folder of the one plan that is worked on."""
+    (folder,) = (path for path in root(out).iterdir() if path.is_dir())
+    return folder
+
+
+def root(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
@@ -168,8 +184,8 @@ def test_a_run_goes_on_from_any_moment(written, tmp_path, monkeypatch):
                 break
         write(out)
         assert contents(out) == contents(written), number
-        assert not unfinished(out).exists()
-    assert number == 13  # the plan, a tar and a record of each shard, table, index, folder
+        assert not root(out).exists()
+    assert number == 12  # a tar and a record of each shard, table, index, folder
 
 
 def test_whole_shards_are_kept_and_others_made(written, tmp_path):
@@ -230,7 +246,7 @@ def start(out: Path, workers: int, **more) -> subprocess.Popen:
         cwd=ROOT, stderr=subprocess.PIPE, **more,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not list(unfinished(out).glob("*.json")):
+    while not list(root(out).glob("*/*.json")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -247,7 +263,7 @@ def test_a_killed_run_goes_on(tmp_path, workers):
     process.communicate(timeout=10)  # its workers hold the pipe: they have ended too
     assert not out.exists()
     tars = unfinished(out) / "shards"
-    assert list(tars.glob(".*.partial"))
+    assert list(tars.parent.glob("*.tar.*.partial"))
     assert [path.name for path in tars.glob("*.tar")] == ["train-000000.tar"]
     made = []
     write(out, partial(counted, made), LONG)
@@ -255,6 +271,82 @@ def test_a_killed_run_goes_on(tmp_path, workers):
     write(tmp_path / "straight", planned=LONG)
     assert contents(out) == contents(tmp_path / "straight")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "straight"]
+
+
+class Halted:
+    """A run in a thread that stops in front of a rename, as if it were slow, and goes on later."""
+
+    def __init__(self, monkeypatch, name: str, run) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.errors = []
+        real = os.replace
+
+        def replace(part, path):
+            if threading.current_thread() is self.thread and Path(path).name == name:
+                self.reached.set()
+                assert self.go_on.wait(20)
+            real(part, path)
+
+        def work():
+            try:
+                run()
+            except Exception as error:
+                self.errors.append(error)
+
+        monkeypatch.setattr(os, "replace", replace)
+        self.thread = threading.Thread(target=work)
+        self.thread.start()
+        assert self.reached.wait(20)
+
+    def finish(self) -> None:
+        self.go_on.set()
+        self.thread.join(20)
+
+
+def orphan(out: Path, **more) -> Callable[[], None]:
+    """What a worker does whose parent is gone: it makes its shard, and has no lock."""
+    plan = plans()[1]
+    work = Unfinished(out.resolve(), _fingerprint(plans(), "png", more.get("fingerprint", "")))
+    with work.held():
+        work.begin()
+    return lambda: _make_shard(quick, "png", work, plan, lambda: None)
+
+
+@pytest.mark.parametrize("at", ["train-000001.tar", "train-000001.tar.json"])
+@pytest.mark.parametrize("fingerprint", ["", "another"])
+def test_a_worker_that_outlives_its_run_does_the_next_no_harm(
+    written, tmp_path, monkeypatch, at, fingerprint
+):
+    out = tmp_path / "out"
+    left = Halted(monkeypatch, at, orphan(out, fingerprint=fingerprint))
+    write(out)
+    left.finish()
+    assert contents(out) == contents(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_worker_that_outlives_its_run_may_finish_its_shard_meanwhile(
+    written, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    left = Halted(monkeypatch, "train-000001.tar", orphan(out))
+    here = Halted(monkeypatch, "train-000002.tar", lambda: write(out))
+    left.finish()
+    here.finish()
+    assert not here.errors
+    assert contents(out) == contents(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_runs_at_once_are_refused(written, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    first = Halted(monkeypatch, "train-000001.tar", lambda: write(out))
+    for fingerprint in ("", "another"):
+        with pytest.raises(InputError, match="another process is making now"):
+            write(out, fingerprint=fingerprint)
+    first.finish()
+    assert not first.errors
+    assert contents(out) == contents(written)
 
 
 def counted(made, items):
@@ -275,7 +367,7 @@ def test_ctrl_c_ends_all_processes_at_once(tmp_path, workers):
     assert process.returncode != 0
     assert told.count("Traceback") == 1, told  # the workers say nothing
     assert "KeyboardInterrupt" in told
-    assert not list(unfinished(tmp_path / "out").rglob("*.tar.partial"))
+    assert not list(unfinished(tmp_path / "out").glob("*.partial"))
     write(tmp_path / "out", planned=LONG)
 
 
@@ -301,7 +393,8 @@ def test_what_went_wrong_reaches_the_user(tmp_path, make, error, words, workers)
 
 
 def test_a_full_disk_leaves_what_is_whole(written, tmp_path, monkeypatch):
-    real, room = TarWriter._append, [25_000]  # two shards and a half
+    real = TarWriter._append
+    room = [(written / "train-000000.tar").stat().st_size * 5 // 2]
 
     def append(self, data):
         room[0] -= len(data)
@@ -320,6 +413,38 @@ def test_a_full_disk_leaves_what_is_whole(written, tmp_path, monkeypatch):
     write(tmp_path / "out", progress=lambda done, _: told.append(done))
     assert told == [7, 8, 9, 10, 11, 12]
     assert contents(tmp_path / "out") == contents(written)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from realface.errors import FailureError
+from tests.data.packing.writing_run import LONG, write
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # bytes of a file
+    try:
+        write(Path(sys.argv[1]), planned=LONG, workers=int(sys.argv[2]))
+    except FailureError as error:
+        sys.exit(error.given)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_system_that_refuses_to_write_leaves_what_is_whole(tmp_path, workers):
+    out, program = tmp_path / "out", tmp_path / "full.py"
+    program.write_text(FULL)
+    run = subprocess.run(
+        [sys.executable, program, out, str(workers)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "File too large" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in (unfinished(out) / "shards").iterdir()] == ["train-000000.tar"]
+    assert not list(unfinished(out).glob("*.partial"))
+    write(out, planned=LONG)
 
 
 def test_a_folder_in_the_way_is_refused(written, tmp_path):
@@ -367,6 +492,16 @@ def test_plans_deal_items_out_in_order():
     assert [plan.file for plan in plans] == [f"val-00000{number}.tar" for number in range(3)]
     assert [plan.items for plan in plans] == [(0, 1, 2), (3, 4, 5), (6,)]
     assert plan_shards("val", [], 3) == []
+
+
+@pytest.mark.parametrize(
+    ("samples", "each"), [(1, 8), (100, 8), (200, 13), (1000, 63), (1500, 64), (7500, 64)]
+)
+def test_small_sets_have_small_shards_for_many_cores(samples, each):
+    found = plan_shards("train", range(samples))
+    assert len(found) == -(-samples // each)
+    assert len(found[0].items) == min(each, samples)
+    assert [item for plan in found for item in plan.items] == list(range(samples))
 
 
 def test_whole_faces_are_in_no_statistics(tmp_path):

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,6 +17,10 @@ from realface.errors import FailureError, is_out_of_memory
 
 Step = Callable[[], None]
 """What a task calls after each part of its work: it counts, and breaks off what must stop."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Task = Callable[[Item, Step], Result]
 
 _POLL = 0.1  # seconds between two looks at the count
 _MOST = 61  # processes that Windows can wait for at once
@@ -26,33 +30,55 @@ class _Stopped(Exception):  # noqa: N818 - a signal, not an error
     """The process that waits for the task has given up."""
 
 
+def cores() -> int:
+    """Processor cores that this process may use: a cluster's job may own few of a machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_tasks(
-    task: Callable[[Any, Step], None],
-    items: Sequence[Any],
+    task: Task[Item, Result],
+    items: Sequence[Item],
     workers: int,
     progress: Callable[[int], None],
-) -> None:
+) -> list[Result]:
     """Do a task for every item.
 
     Args:
         task: Called with an item and a `Step`. With more than one worker, something that can be
             pickled: a function of a module, or a `functools.partial` of one.
         items: Likewise.
-        workers: Processes, of one thread each; 1: this process, as it is.
+        workers: Processes, of one torch thread each; 1: this process, with one thread meanwhile.
         progress: Called with the steps taken so far by all tasks; what it raises ends the work.
+
+    Returns:
+        What the tasks returned, in the order of the items.
 
     Raises:
         FailureError: If memory runs out, or a process is killed.
     """
-    if workers == 1:
-        _run_here(task, items, progress)
-    elif items:
-        _run_in_processes(task, items, min(workers, len(items), _MOST), progress)
+    workers = min(workers, len(items), _MOST)
+    if workers > 1:
+        return _run_in_processes(task, items, workers, progress)
+    with one_thread():
+        return _run_here(task, items, progress)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread meanwhile: patches are too small to share, threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run_here(
-    task: Callable[[Any, Step], None], items: Sequence[Any], progress: Callable[[int], None]
-) -> None:
+    task: Task[Item, Result], items: Sequence[Item], progress: Callable[[int], None]
+) -> list[Result]:
     steps = 0
 
     def step() -> None:
@@ -60,34 +86,35 @@ def _run_here(
         steps += 1
         progress(steps)
 
-    for item in items:
-        with _memory_told():
-            task(item, step)
+    with _memory_told():
+        return [task(item, step) for item in items]
 
 
 def _run_in_processes(
-    task: Callable[[Any, Step], None],
-    items: Sequence[Any],
+    task: Task[Item, Result],
+    items: Sequence[Item],
     workers: int,
     progress: Callable[[int], None],
-) -> None:
+) -> list[Result]:
     # Spawned, not forked: forking a process that holds threads can lock up.
     context = multiprocessing.get_context("spawn")
     shared = _Shared(context)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (shared,))
     try:
         with _interrupts_ignored():  # a process that starts inherits this
-            waiting = {pool.submit(_run, task, item) for item in items}
+            futures = [pool.submit(_run, task, item) for item in items]
+        waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, _POLL, FIRST_EXCEPTION)
             progress(shared.steps.value)
             for future in done:
                 future.result()
+        return [future.result() for future in futures]
     except BrokenProcessPool as error:
         raise FailureError(
             "a worker process that was killed, as systems do when memory runs out",
             f"memory for {workers} processes",
-            "run the same command again with fewer workers: it goes on from what is whole",
+            "run the same command again with fewer workers",
         ) from error
     finally:
         shared.stop.set()
@@ -127,9 +154,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _run(task: Callable[[Any, Step], None], item: Any) -> None:
+def _run(task: Callable[[Any, Step], Any], item: Any) -> Any:
     with _memory_told():
-        task(item, _shared.step)
+        return task(item, _shared.step)
 
 
 @contextmanager
@@ -142,7 +169,7 @@ def _memory_told() -> Iterator[None]:
         raise FailureError(
             f"memory ran out: {error}",
             "memory for what each worker makes",
-            "run the same command again with fewer workers: it goes on from what is whole",
+            "run the same command again with fewer workers",
         ) from error
 
 
