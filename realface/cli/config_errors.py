@@ -45,6 +45,12 @@ def in_words(message: str) -> InputError:
         return InputError(
             f"data {value}", names, "name one of them, or lay configs/procedural.yaml over yours"
         )
+    if "unrecognized arguments" in message.lower():
+        return InputError(
+            message,
+            "flags that `train.py fit --help` lists, one value each",
+            "several folders of shards are one value: --data.shards '[FOLDER, FOLDER]', or braces",
+        )
     return InputError(
         message,
         "options and config keys that `train.py fit --help` lists",

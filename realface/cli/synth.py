@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +99,7 @@ def _is_given(value: object) -> bool:
 
 def _synth_patches(given: argparse.Namespace) -> None:
     from realface.data.packing.pack_procedural import pack_procedural
+    from realface.data.workers import cores
     from realface.synthetic.folder import check_seeds
 
     subjects = given.patches if given.subjects is None else given.subjects
@@ -117,7 +117,7 @@ def _synth_patches(given: argparse.Namespace) -> None:
             whole_faces=given.whole_faces,
             flaws=given.flaws,
             codec=given.codec or "png",
-            workers=(os.cpu_count() or 1) if given.workers is None else given.workers,
+            workers=cores() if given.workers is None else given.workers,
             progress=update,
         )
     listed = ", ".join(f"{count} {split}" for split, count in index.samples.items())

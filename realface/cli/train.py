@@ -197,8 +197,7 @@ class TrainCLI(LightningCLI):
             return
         before = yaml.safe_load(saved.read_text(encoding="utf-8")) or {}
         here = yaml.safe_load(self._parser("fit").dump(self.config["fit"]))
-        old = {**_settings(before, "model"), **_settings(before, "data")}
-        new = {**_settings(here, "model"), **_settings(here, "data")}
+        old, new = _settings(before), _settings(here)
         changed = [name for name in new if name in old and old[name] != new[name]]
         if changed:
             raise InputError(
@@ -208,6 +207,9 @@ class TrainCLI(LightningCLI):
                 + ", ".join(f"{name} {new[name]}" for name in changed),
                 "name another --run_dir, or go on with the run's own config.yaml",
             )
+        moved = [_shards(config) for config in (before, here)]
+        if moved[0] != moved[1]:
+            log.warning("this run was trained on shards %s; now on %s", *moved)
 
     def fit(self, **arguments: Any) -> None:
         """Train; a run folder that holds a checkpoint is resumed.
@@ -223,10 +225,7 @@ class TrainCLI(LightningCLI):
             arguments["ckpt_path"] = self._last
         if arguments.get("ckpt_path"):
             arguments["weights_only"] = True
-            if Path(arguments["ckpt_path"]).is_file():  # and no word such as "best"
-                self._check_same_networks(Path(arguments["ckpt_path"]))
-        if arguments.get("ckpt_path") == self._last:
-            self._check_same_settings()
+            self._check_checkpoint(arguments["ckpt_path"])
         try:
             self.trainer.fit(**arguments)
         except MisconfigurationException as error:
@@ -240,6 +239,19 @@ class TrainCLI(LightningCLI):
                 "give a smaller --data.batch_size, --data.crop or base_channels, and another "
                 "--run_dir if an epoch of this run is finished",
             ) from error
+
+    def _check_checkpoint(self, path: str | Path) -> None:
+        """Refuse to go on from another run's networks, or from this run's with other settings."""
+        checkpoint = Path(path)
+        if not checkpoint.is_file():
+            if str(path) in ("best", "last", "hpc", "registry"):  # Lightning's words
+                return
+            raise InputError(
+                f"checkpoint {path}, which is no file", "a checkpoint", "check --ckpt_path"
+            )
+        self._check_same_networks(checkpoint)
+        if checkpoint.resolve().is_relative_to(self.run_dir.resolve()):
+            self._check_same_settings()
 
     def _check_validation_samples(self) -> None:
         """A process without a validation sample would keep the others waiting for ever."""
@@ -284,15 +296,32 @@ class TrainCLI(LightningCLI):
             )
 
 
-def _settings(config: Mapping[str, Any], part: str) -> dict[str, Any]:
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a resumed run must have in common with the one before, by name."""
-    chosen = config.get(part) or {}
-    values = {
-        f"{part}.{name}": value
-        for name, value in (chosen.get("init_args") or {}).items()
-        if part != "data" or name not in _MAY_CHANGE
-    }
-    return {part: str(chosen.get("class_path")).rpartition(".")[2], **values}
+    values: dict[str, Any] = {"seed_everything": config.get("seed_everything")}
+    for part in ("model", "data"):
+        chosen = config.get(part) or {}
+        values[part] = str(chosen.get("class_path")).rpartition(".")[2]
+        for name, value in (chosen.get("init_args") or {}).items():
+            if part == "model" or name not in _MAY_CHANGE:
+                values[f"{part}.{name}"] = value
+    return values
+
+
+def _shards(config: Mapping[str, Any]) -> list[str]:
+    shards = (config["data"].get("init_args") or {}).get("shards") or []
+    return [str(one) for one in (shards if isinstance(shards, list) else [shards])]
+
+
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Of a flag that is repeated, the parser would take the last one without a word."""
+    named = [one for one in arguments if one.partition("=")[0] == "--data.shards"]
+    if len(named) > 1:
+        raise InputError(
+            "--data.shards more than once",
+            "one flag that names all folders",
+            "give --data.shards '[FOLDER, FOLDER]', or braces",
+        )
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
@@ -307,6 +336,7 @@ def _leave_out_noise() -> None:
         r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's to mend
         ".*does not have many workers",  # --data.workers says how many
         ".*exists and is not empty",  # a resumed run's folder is not
+        ".*smaller than the logging interval",  # a short run is meant to be short
     ):
         warnings.filterwarnings("ignore", message=message)
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
@@ -359,6 +389,7 @@ def train(arguments: Sequence[str]) -> None:
         FailureError: If the disk refuses.
     """
     _leave_out_noise()
+    _check_flags(arguments)
     try:
         TrainCLI(
             Translator,

@@ -9,11 +9,10 @@ from pathlib import Path
 from realface.data import storage
 from realface.data.epochs import EpochLoader, FixedLoader
 from realface.data.fetch import fetch_folder
-from realface.data.index import expiry_warnings
+from realface.data.index import INDEX_NAME, expiry_warnings
 from realface.data.moves import Moves
 from realface.data.order import Stream, steps_of
 from realface.data.patch_datamodule import PatchDataModule
-from realface.data.remote import redacted
 from realface.data.shard_samples import (
     OnError,
     ShardSamples,
@@ -24,7 +23,7 @@ from realface.data.shard_samples import (
 )
 from realface.data.shard_set import count_samples, open_shards, read_index, split_location
 from realface.data.transforms import Batch, to_maps
-from realface.errors import InputError
+from realface.errors import InputError, RealfaceError
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +111,10 @@ class ReflectanceDataModule(PatchDataModule):
             InputError: If shards are missing, or a kind that the translator needs is not packed.
         """
         self._set = open_shards(self._locations())
-        for line in expiry_warnings(
-            self._set.terms, date.today(), redacted(", ".join(self.shards))
-        ):
-            log.warning(line)
+        where = ", ".join(self.shards)
+        if self.ranks()[0] == 0:
+            for line in expiry_warnings(self._set.terms, date.today(), where):
+                log.warning(line)
         translator = self.trainer.lightning_module if self.trainer else None
         if translator is None:
             self._kinds = self._set.kinds
@@ -125,7 +124,7 @@ class ReflectanceDataModule(PatchDataModule):
         missing = sorted(set(translator.required_kinds) - set(self._set.kinds))
         if missing:
             raise InputError(
-                f"{redacted(', '.join(self.shards))} with {', '.join(self._set.kinds)}",
+                f"{where} with {', '.join(self._set.kinds)}",
                 f"{', '.join(missing)} too, which {type(translator).__name__} needs",
                 "pack subjects that have these maps",
             )
@@ -159,7 +158,13 @@ class ReflectanceDataModule(PatchDataModule):
             TrainingBatches(samples, stream, self.workers),
             steps,
             self.epoch_now,
-            {"batch_size": self.batch_size, "processes": world, "samples": len(located)},
+            {
+                "batch_size": self.batch_size,
+                "processes": world,
+                "samples": len(located),
+                "steps": steps,
+                "seed": self.seed,
+            },
         )
 
     def val_dataloader(self) -> FixedLoader:
@@ -181,12 +186,20 @@ class ReflectanceDataModule(PatchDataModule):
         """Where the shards are read; fetched ones are fetched no second time."""
         if self.cache is None:
             return self.shards
-        locations = []
-        for location in storage.expand(self.shards):
-            if storage.is_remote(location):
-                folder, shard = split_location(location)
-                kept = fetch_folder(folder, self.cache, read_index(folder))
-                locations.append(os.fspath(kept / (shard or "")))
-            else:
-                locations.append(location)
-        return locations
+        return [
+            _fetched(location, self.cache) if storage.is_remote(location) else location
+            for location in storage.expand(self.shards)
+        ]
+
+
+def _fetched(location: str, cache: Path) -> str:
+    """Where a copy of remote shards lies."""
+    folder, shard = split_location(location)
+    try:
+        kept = fetch_folder(folder, cache, read_index(folder))
+    except RealfaceError as error:
+        copies = sorted(path.parent for path in cache.glob(f"*/{INDEX_NAME}"))
+        if copies:  # which of them it is, only the server's index tells
+            error.remedy += f"; or train on a copy: --data.shards {copies[-1]}"
+        raise
+    return os.fspath(kept / (shard or ""))

@@ -28,14 +28,18 @@ class EpochLoader:
     ) -> None:
         self._batches, self._steps, self._epoch_now = batches, steps, epoch_now
         self._layout = layout
+        self._epoch = 0
         self._done = 0  # batches of this epoch that were handed out
-        self._first = 0  # where the next epoch is entered
+        self._entry: dict[str, int] | None = None  # a state to go on from
 
     def __iter__(self) -> Iterator[Any]:
         # A generator: Lightning makes iterators that it never asks for a batch.
-        first, self._first = self._first, 0
-        self._done = first
-        for batch in self._batches(self._epoch_now(), first):
+        entry, self._entry = self._entry, None
+        self._epoch, self._done = self._epoch_now(), 0
+        if entry is not None and entry["epoch"] == self._epoch:
+            self._check_layout(entry)
+            self._done = entry["batches"]
+        for batch in self._batches(self._epoch, self._done):
             self._done += 1
             yield batch
 
@@ -44,25 +48,25 @@ class EpochLoader:
 
     def state_dict(self) -> dict[str, int]:
         """How far this epoch is."""
-        return {"batches": self._done, **self._layout}
+        return {"epoch": self._epoch, "batches": self._done, **self._layout}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Enter the next epoch where the state was taken.
+        """Go on within the epoch in which the state was taken; another one is begun at its start.
 
-        Raises:
-            InputError: If the state was taken in the middle of an epoch with another layout.
+        A state of another layout is refused when its epoch is entered.
         """
-        first = state["batches"]
+        self._entry = dict(state)
+
+    def _check_layout(self, state: dict[str, int]) -> None:
         changed = [name for name, value in self._layout.items() if state.get(name) != value]
-        if changed and first > 0:
+        if changed:
             raise InputError(
                 "a checkpoint from the middle of an epoch with "
                 + ", ".join(f"{name} {state.get(name)}" for name in changed),
                 ", ".join(f"{name} {self._layout[name]}" for name in changed)
                 + " as here, or a checkpoint from an epoch's end",
-                "go on with the same number of processes and samples",
+                "go on with the settings and the number of processes that it was trained with",
             )
-        self._first = first
 
 
 class FixedLoader:

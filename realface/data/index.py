@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from sys import intern
 from typing import Any
 
 from realface.errors import InputError
@@ -23,7 +24,7 @@ SPLITS = ("train", "val", "whole-train", "whole-val")
 WARN_DAYS = 30  # before data must be destroyed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """One tar.
 
@@ -42,7 +43,7 @@ class Shard:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One file in a tar.
 
@@ -59,7 +60,7 @@ class Member:
     crc32: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One sample of the table.
 
@@ -154,13 +155,17 @@ def parse_index(text: str, where: str) -> Index:
             statistics=data["statistics"],
             millimetres_per_texel=data["millimetres_per_texel"],
             terms=tuple(Terms(**one) for one in data["terms"]),
-            shards=tuple(Shard(**one) for one in data["shards"]),
+            shards=tuple(_shard(**one) for one in data["shards"]),
             table_sha256=str(data["table_sha256"]),
         )
         _check_index(index)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad(where, error) from error
     return index
+
+
+def _shard(file: str, split: str, samples: int, bytes: int, sha256: str) -> Shard:
+    return Shard(str(file), str(split), int(samples), int(bytes), str(sha256))
 
 
 def _check_index(index: Index) -> None:
@@ -170,6 +175,8 @@ def _check_index(index: Index) -> None:
         if shard.split not in SPLITS:
             raise ValueError(f"{shard.file}: split {shard.split!r} is none of {', '.join(SPLITS)}")
         _check_name(shard.file)
+        if min(shard.samples, shard.bytes) < 1:
+            raise ValueError(f"{shard.file} of {shard.samples} samples and {shard.bytes} bytes")
     names = [shard.file for shard in index.shards]
     if len(set(names)) < len(names):
         raise ValueError("a shard is named twice")
@@ -208,7 +215,7 @@ def parse_table(text: str, where: str, index: Index) -> list[Entry]:
             raise ValueError("its SHA-256 is not the one in index.json")
         entries = [_entry(json.loads(line)) for line in text.splitlines()]
         _check_table(entries, index)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad(where, error) from error
     return entries
 
@@ -219,8 +226,11 @@ def table_hash(text: str) -> str:
 
 
 def _entry(data: Mapping[str, Any]) -> Entry:
-    members = tuple(Member(name, *map(int, span)) for name, span in data["members"].items())
-    return Entry(str(data["shard"]), str(data["key"]), data["subject"], members)
+    # Interned: a table of many samples has few names.
+    members = tuple(Member(intern(name), *map(int, span)) for name, span in data["members"].items())
+    subject = data["subject"]
+    subject = None if subject is None else intern(str(subject))
+    return Entry(intern(str(data["shard"])), str(data["key"]), subject, members)
 
 
 def _check_table(entries: Sequence[Entry], index: Index) -> None:

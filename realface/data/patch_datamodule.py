@@ -40,7 +40,9 @@ class PatchDataModule(pl.LightningDataModule, ABC):
         Ask no earlier than at an epoch's first batch: Lightning wants loaders, and iterators of
         them, before it has settled where a resumed run stands.
         """
-        return self.trainer.current_epoch if self.trainer else 0
+        if self.trainer is None or getattr(self.trainer, "overfit_batches", False):
+            return 0  # to overfit, the same batches come each time
+        return int(self.trainer.current_epoch)
 
     def ranks(self) -> tuple[int, int]:
         """This process's number and how many train together."""

@@ -127,7 +127,9 @@ class ProceduralDataModule(PatchDataModule):
             for step in range(first, steps):
                 yield self.training_draw(epoch * steps + step, rank)
 
-        layout = {"batch_size": self.batch_size, "processes": world}
+        layout = {
+            "batch_size": self.batch_size, "processes": world, "steps": steps, "seed": self.seed
+        }  # fmt: skip
         return EpochLoader(draws, steps, self.epoch_now, layout)
 
     def val_dataloader(self) -> FixedLoader:

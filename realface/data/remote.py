@@ -125,12 +125,21 @@ class _RangeIgnoredError(ValueError):
 
 async def _check_answer(response: Any) -> None:
     """Refuse an answer by its head: fsspec would read the body first, a whole shard at worst."""
-    if response.status == 200 and "Range" in response.request_info.headers:
+    asked = response.request_info.headers.get("Range")
+    if asked is not None and response.status in (200, 206) and not _is_part(response, asked):
         response.close()
         raise _RangeIgnoredError
     if response.status in (404, 410):
         raise FileNotFoundError(response.reason)
     response.raise_for_status()
+
+
+def _is_part(response: Any, asked: str) -> bool:
+    """Whether an answer is the part that was asked for, of the bytes as they are stored."""
+    encoding = response.headers.get("Content-Encoding", "identity")
+    first = asked.removeprefix("bytes=").partition("-")[0]
+    span = response.headers.get("Content-Range", f"bytes {first}-")
+    return response.status == 206 and encoding == "identity" and span.startswith(f"bytes {first}-")
 
 
 def _cause(error: Exception) -> Exception:
@@ -192,7 +201,7 @@ def too_short(location: str) -> InputError:
 def no_ranges(location: str) -> InputError:
     """For a server that training cannot read from sample by sample."""
     return InputError(
-        f"{redacted(location)}, on a server that sends whole files and no parts of them",
+        f"{redacted(location)}, on a server that does not send the parts of files it is asked for",
         "a server that answers Range requests, as nginx, Apache and object stores do",
         "fetch the shards once with --data.cache DIR, or serve them by one of these",
     )

@@ -142,7 +142,11 @@ def read_stored(
         data = json.loads(members[ABOUT])
         about = _about(data)
         wanted = data["maps"] if kinds is None else kinds
-        return about, {kind: _read_map(members, kind, data["maps"]) for kind in wanted}
+        stored = {kind: _read_map(members, kind, data["maps"]) for kind in wanted}
+        sizes = {kind: record.size for kind, (_, record) in stored.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"its maps differ in size: {sizes}")
+        return about, stored
 
 
 @contextmanager
@@ -184,7 +188,16 @@ def _read_map(
     record = map_record_from(kind, entries[kind])
     if record.file not in members:
         raise ValueError(f"{record.file} is missing (there are {', '.join(sorted(members))})")
-    if record.bits == 32 or record.encoding not in KINDS[kind].encodings:
-        raise ValueError(f"{kind} with {record.bits} bits, {record.encoding}: no map of a shard")
+    _check_meaning(kind, record)
     shape = (*record.size, KINDS[kind].channels)
     return decode_pixels(record.file, members[record.file], shape, _dtype(record)), record
+
+
+def _check_meaning(kind: str, record: MapRecord) -> None:
+    """Every map of a shard is stored as its kind means it, so training need not ask."""
+    usual = default_record(kind, record.file, *record.size, record.bits, floats=False)
+    told = replace(record, derived=False)
+    if KINDS[kind].encoding == "position":
+        told = replace(told, range=usual.range)
+    if record.bits == 32 or told != usual:
+        raise ValueError(f"{kind} of {record.bits} bits as {record.meaning}: no map of a shard")

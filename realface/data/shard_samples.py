@@ -20,7 +20,7 @@ from realface.data.transforms import (
     random_crop,
     stored,
 )
-from realface.errors import FailureError, RealfaceError
+from realface.errors import FailureError, InputError, RealfaceError
 from realface.maps.files import Array
 from realface.maps.io import decode
 from realface.maps.kinds import KINDS
@@ -48,20 +48,22 @@ class ShardSamples(Dataset):
     def __init__(
         self, samples: Sequence[Located], kinds: Sequence[str], on_error: OnError = "stop"
     ) -> None:
-        self.samples, self.kinds, self.on_error = samples, tuple(kinds), on_error
+        self.samples = [sample.only(kinds) for sample in samples]  # what workers are sent
+        self.kinds, self.on_error = tuple(kinds), on_error
 
     def read(self, number: int, rng: random.Random) -> Sample:
         """A sample; or, if that is allowed, one drawn in its place, with ``skipped`` naming it.
 
         Raises:
-            InputError: If the sample cannot be read, or too many in a row.
-            FailureError: If a server does not answer.
+            InputError: If the sample cannot be read.
+            FailureError: If a server does not answer, which is no damage to skip; or if too many
+                samples in a row are unreadable.
         """
         skipped: list[str] = []
         while True:
             try:
                 return {**self._read(self.samples[number]), "skipped": skipped}
-            except RealfaceError as error:
+            except InputError as error:
                 if self.on_error == "stop":
                     raise
                 skipped.append(error.given)
@@ -74,7 +76,9 @@ class ShardSamples(Dataset):
             number = rng.randrange(len(self.samples))
 
     def _read(self, sample: Located) -> Sample:
-        _, maps = read_stored(sample.read(self.kinds), sample.where, self.kinds)
+        # A sample of a folder without masks has none.
+        kinds = [kind for kind in self.kinds if kind != "mask" or kind in sample.kinds]
+        _, maps = read_stored(sample.read(), sample.where, kinds)
         return stored(sample.entry.key, {kind: _values(kind, *map) for kind, map in maps.items()})
 
 
@@ -167,12 +171,8 @@ class TrainingBatches:
             FailureError: If a server does not answer, or too many samples are unreadable.
         """
         self._order.epoch, self._order.first = epoch, first
-        skipped = 0
-        for batch in _batches(self._loader):
-            skipped += _report_skipped(batch)
-            yield batch
-        if skipped:
-            log.warning("epoch %d: %d samples were skipped and replaced", epoch, skipped)
+        left = self._order.stream.steps - first
+        yield from _report_skipped(_batches(self._loader), left, f"epoch {epoch}")
 
 
 class ValidationBatches:
@@ -187,6 +187,7 @@ class ValidationBatches:
     def __init__(
         self, samples: ValidationSamples, numbers: Sequence[Sequence[int]], workers: int
     ) -> None:
+        self._steps = len(numbers)
         self._loader = _loader(samples, numbers, workers)
 
     def __call__(self) -> Iterator[dict[str, Any]]:
@@ -196,9 +197,7 @@ class ValidationBatches:
             InputError: If a sample cannot be read.
             FailureError: If a server does not answer, or too many samples are unreadable.
         """
-        for batch in _batches(self._loader):
-            _report_skipped(batch)
-            yield batch
+        yield from _report_skipped(_batches(self._loader), self._steps, "validation")
 
 
 def _loader(samples: Dataset, batches: Any, workers: int) -> DataLoader:
@@ -231,20 +230,29 @@ def _batches(loader: DataLoader) -> Iterator[dict[str, Any]]:
             if isinstance(batch, RealfaceError):
                 raise batch
             yield batch
-    except RuntimeError as error:  # all that torch says of a worker that was killed
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        # What torch says of a worker that was killed, between batches or within one.
+        what = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in what:
             raise
         raise FailureError(
-            f"a loader process that died: {str(error).splitlines()[0]}",
+            f"a loader process that died: {what}",
             "memory for the samples that the workers hold, shared memory included",
             "give fewer --data.workers or a smaller --data.batch_size; in a container, more "
             "shared memory (docker run --shm-size 8g)",
         ) from error
 
 
-def _report_skipped(batch: dict[str, Any]) -> int:
-    """Take what was skipped out of a batch and say so; how many."""
-    skipped = batch.pop("skipped")
-    for what in skipped:
-        log.warning("skipped: %s", what)
-    return len(skipped)
+def _report_skipped(
+    batches: Iterator[dict[str, Any]], steps: int, what: str
+) -> Iterator[dict[str, Any]]:
+    """Take what was skipped out of the batches and tell it; the count with the last of them."""
+    count = 0
+    for step, batch in enumerate(batches, 1):
+        skipped = batch.pop("skipped")
+        for one in skipped:
+            log.warning("skipped: %s", one)
+        count += len(skipped)
+        if count and step == steps:  # Lightning does not ask for what comes after it
+            log.warning("%s: %d samples were skipped and replaced", what, count)
+        yield batch

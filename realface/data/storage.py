@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from realface.data.remote import REMEDIES, no_ranges, patiently, redacted, too_short, unreadable
+from realface.data.remote import REMEDIES, patiently, redacted, too_short, unreadable
 from realface.errors import InputError
 from realface.maps.files import disk_failure
 
@@ -55,11 +55,14 @@ def checked(location: str) -> str:
     """The location, if it is one that is read; of a ``file://`` URL its path.
 
     Raises:
-        InputError: If it is of another scheme, or has a query.
+        InputError: If it is of another scheme, or has a query or a password.
     """
     scheme = _SCHEME.match(location)
     if scheme is None:
         return location
+    location = scheme[0].lower() + location[scheme.end() :]
+    scheme = _SCHEME.match(location)
+    assert scheme is not None
     if location.startswith("file://"):
         return url2pathname(urlsplit(location).path)
     if scheme[1] not in REMEDIES or not is_remote(location):
@@ -67,6 +70,12 @@ def checked(location: str) -> str:
             f"{redacted(location)}, whose scheme {scheme[0]!r} is not read",
             f"a local path, or a URL of {', '.join(REMEDIES)} or file",
             "copy the data to one of these; a path with a colon is written ./like:this",
+        )
+    if "@" in urlsplit(location).netloc:
+        raise InputError(
+            f"{redacted(location)}, with a name or password in it",
+            "a URL without: it is kept in configs and logs",
+            "put them into ~/.netrc, or into the environment as your store has it",
         )
     if scheme[1].startswith("http") and any(letter in location for letter in "?#"):
         raise InputError(
@@ -101,30 +110,6 @@ def read_file(location: str) -> bytes:
         return Path(where).read_bytes()
     except OSError as error:
         raise unreadable(where, error) from error
-
-
-def length(location: str) -> int | None:
-    """Size of a file in bytes; None if there is no such file.
-
-    Raises:
-        InputError: If it may not be read, or the server does not say.
-        FailureError: If a server does not answer.
-    """
-    where = checked(location)
-    if not is_remote(where):
-        return os.path.getsize(where) if os.path.isfile(where) else None
-    try:
-        size = patiently(where, lambda files: files.size(where), _raise_missing)
-    except FileNotFoundError:
-        return None
-    if size is None:
-        raise no_ranges(where)
-    return size
-
-
-def _raise_missing(error: Exception) -> None:
-    if isinstance(error, FileNotFoundError):
-        raise error
 
 
 def read_spans(location: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:

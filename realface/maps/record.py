@@ -202,7 +202,7 @@ def read_record(folder: Path) -> SubjectRecord:
     path = folder / FILE_NAME
     try:
         return _subject_from(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: {error}",
             f"a subject.json of version {VERSION}",

@@ -227,6 +227,12 @@ class Translator(pl.LightningModule):
                 f"crop to {' or '.join(nearest)}",
             )
 
+    def on_train_start(self) -> None:
+        """Set the rates of this epoch: a run that goes on after its end had come to zero."""
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * self._rate_at(self.current_epoch)
+
     def on_train_batch_start(self, batch: dict[str, Any], batch_index: int) -> None:
         """Seed torch's own generators by the run's seed, the epoch, the step and the process."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))

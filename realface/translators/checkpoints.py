@@ -57,6 +57,8 @@ class TimedCheckpoint(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *of_batch: Any
     ) -> None:
         """Save, if it is time; the first process's clock counts for all."""
+        if trainer.is_last_batch:  # the epoch's own checkpoint comes, after its validation
+            return
         batch_index = of_batch[-1]
         if trainer.world_size > 1 and self._seconds and (batch_index + 1) % _LOOK:
             return

@@ -100,7 +100,7 @@ def test_terms_are_kept_and_told(tmp_path, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_tells_how_to_go_on(tmp_path, capsys, workers):
-    source = write_patches(tmp_path / "in", KINDS, count=400, size=64)
+    source = write_patches(tmp_path / "in", KINDS, count=150, size=48)
     program = "import sys; from realface.cli.main import main; main(sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "pack", source, tmp_path / "out", "--workers", workers],

@@ -210,6 +210,37 @@ def test_several_folders_are_one_set(subjects, shards, tmp_path):
         open_shards([f"{shards}/train-009999.tar"])
 
 
+def test_folders_and_shards_that_overlap_count_once(shards):
+    there = len(open_shards([str(shards)]).samples("train"))
+    for named in ([shards, f"{shards}/"], [shards, f"{shards}/train-000000.tar"]):
+        assert len(open_shards([str(one) for one in named]).samples("train")) == there
+
+
+def test_a_folder_without_masks_leaves_the_others_theirs(subjects, shards, tmp_path):
+    for subject in subjects.iterdir():
+        copy = Path(shutil.copytree(subject, tmp_path / "in" / f"bare-{subject.name}"))
+        record = json.loads((copy / "subject.json").read_text())
+        (copy / record["maps"].pop("mask")["file"]).unlink()
+        (copy / "subject.json").write_text(json.dumps(record))
+    pack(tmp_path / "in", tmp_path / "bare", patch=24, stride=12, samples_per_shard=5)
+    data = module([str(shards), str(tmp_path / "bare")], samples_per_epoch=None, crop=24)
+    masks = {
+        key: batch["mask"][i].mean().item()
+        for batch in maps(data, data.train_dataloader())
+        for i, key in enumerate(batch["key"])
+    }
+    assert {value for key, value in masks.items() if key.startswith("bare")} == {1.0}
+    assert min(value for key, value in masks.items() if not key.startswith("bare")) < 1
+
+
+def test_a_subject_on_both_sides_of_two_folders_is_told(subjects, shards, tmp_path, caplog):
+    pack(subjects, tmp_path / "again", patch=24, minimum_valid=0.3, seed=1)
+    open_shards([str(shards)])
+    assert "another's training" not in caplog.text
+    open_shards([str(shards), str(tmp_path / "again")])
+    assert "another's training: face-" in caplog.text
+
+
 def test_the_mirror_is_for_training_alone(shards):
     data = with_trainer(module(shards, mirror_probability=1.0), required=KINDS_PACKED)
     plain = with_trainer(module(shards, mirror_probability=0.0), required=KINDS_PACKED)

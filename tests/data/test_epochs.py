@@ -53,23 +53,26 @@ class KilledError(Exception):
     """As good as SIGKILL: nothing is saved on the way out."""
 
 
-class KillAfter(Callback):
-    def __init__(self, batches):
-        self.left = batches
+class KillAt(Callback):
+    """Kills a run the so-many-th time that it comes to a hook."""
 
-    def on_train_batch_start(self, *_):
-        if not self.left:
+    def __init__(self, hook, left):
+        self.left = left
+        setattr(self, hook, self._come)
+
+    def _come(self, *_):
+        if self.left == 0:
             raise KilledError
         self.left -= 1
 
 
-def train(folder, resume=None, kill_after=None, **trainer):
+def train(folder, resume=None, kill=None, **trainer):
     module = Recorder()
     kept = [
         ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         TimedCheckpoint(folder / "last.ckpt", minutes=0.0),
     ]
-    callbacks = [*kept, *([KillAfter(kill_after)] if kill_after else [])]
+    callbacks = [*kept, *([KillAt(*kill)] if kill else [])]
     with contextlib.suppress(KilledError):
         pl.Trainer(
             max_epochs=EPOCHS, accelerator="cpu", logger=False, callbacks=callbacks,
@@ -79,14 +82,24 @@ def train(folder, resume=None, kill_after=None, **trainer):
     return module
 
 
+HOOKS = [
+    *(("on_train_batch_start", left) for left in range(1, len(WHOLE))),
+    *((hook, left) for hook in ("on_validation_start", "on_train_epoch_end") for left in range(3)),
+    *(("on_train_batch_end", left) for left in (3, 7)),
+]
+
+
 @pytest.mark.filterwarnings("ignore:.*exists and is not empty")
 @pytest.mark.parametrize("validate", [1.0, 0.5])
-@pytest.mark.parametrize("killed_after", range(1, len(WHOLE)))
-def test_lightning_goes_on_with_the_very_next_batch(tmp_path, killed_after, validate):
-    first = train(tmp_path, kill_after=killed_after, val_check_interval=validate)
-    assert first.seen == WHOLE[:killed_after]
-    second = train(tmp_path, resume=tmp_path / "last.ckpt", val_check_interval=validate)
-    assert first.seen + second.seen == WHOLE
+@pytest.mark.parametrize("kill", HOOKS)
+def test_lightning_goes_on_with_the_very_next_batch(tmp_path, kill, validate):
+    first = train(tmp_path, kill=kill, val_check_interval=validate)
+    assert first.seen == WHOLE[: len(first.seen)]
+    last = tmp_path / "last.ckpt"
+    second = train(tmp_path, resume=last, val_check_interval=validate)
+    lost = 0 if kill[0] == "on_train_batch_start" else 1  # it was not checkpointed yet
+    assert second.seen == WHOLE[-len(second.seen) :]
+    assert 0 <= len(first.seen) + len(second.seen) - len(WHOLE) <= lost
     assert second.indices == [step for _, step in second.seen]
 
 
@@ -102,16 +115,26 @@ def test_a_state_enters_the_middle_of_an_epoch_once():
 
 def test_an_iterator_that_is_not_used_changes_nothing():
     one = loader()
-    one.load_state_dict({"batches": 2})
+    one.load_state_dict({"epoch": 0, "batches": 2})
     iter(one)
     assert list(one) == [(0, 2), (0, 3)]
 
 
+def test_a_state_of_another_epoch_is_not_entered():
+    """One that was taken at the very end of an epoch is loaded in the next."""
+    one = loader(lambda: 1)
+    one.load_state_dict({"epoch": 0, "batches": STEPS})
+    assert list(one) == [(1, step) for step in range(STEPS)]
+
+
 def test_the_middle_of_another_layout_is_refused():
-    state = {"batches": 2, "processes": 1}
+    state = {"epoch": 0, "batches": 2, "processes": 1}
+    other = loader(processes=2)
+    other.load_state_dict(state)
     with pytest.raises(InputError, match="middle of an epoch with processes 1"):
-        loader(processes=2).load_state_dict(state)
-    loader(processes=2).load_state_dict(state | {"batches": 0})
+        next(iter(other))
+    other.load_state_dict(state | {"epoch": 7})
+    assert len(list(other)) == STEPS
 
 
 def test_fixed_batches_repeat():

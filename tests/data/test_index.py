@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 
 import pytest
@@ -75,10 +75,10 @@ def test_what_is_no_index(text):
     [
         {"kinds": ["nose"]},
         {"shards": [{"file": "x.tar"}]},
-        {"shards": [vars(INDEX.shards[0]) | {"split": "test"}]},
-        {"shards": [vars(INDEX.shards[0]) | {"file": "../x.tar"}]},
-        {"shards": [vars(INDEX.shards[0]) | {"file": "pipe:rm x"}]},
-        {"shards": [vars(INDEX.shards[0]), vars(INDEX.shards[0])]},
+        {"shards": [asdict(INDEX.shards[0]) | {"split": "test"}]},
+        {"shards": [asdict(INDEX.shards[0]) | {"file": "../x.tar"}]},
+        {"shards": [asdict(INDEX.shards[0]) | {"file": "pipe:rm x"}]},
+        {"shards": [asdict(INDEX.shards[0]), asdict(INDEX.shards[0])]},
         {"terms": [{"source": None, "licence": None, "expires": "soon"}]},
     ],
 )

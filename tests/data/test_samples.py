@@ -116,6 +116,31 @@ def test_faults_name_shard_and_key(spoil, words):
     assert "realface verify" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("diffuse_albedo", {"encoding": "linear"}),
+        ("specular_normals", {"green": "dx"}),
+        ("specular_normals", {"space": "tangent"}),
+        ("specular_normals", {"range": {"scale": 1.0, "offset": [0.0, 0.0, 0.0]}}),
+    ],
+)
+def test_maps_that_mean_something_else_are_refused(kind, change):
+    """Training takes stored values as their kind means them."""
+    sample = write_patch(patch_of(face_maps(8, 8)))
+    maps = json.loads(sample["json"])["maps"]
+    change_json(sample, maps={**maps, kind: {**maps[kind], **change}})
+    with pytest.raises(InputError, match=f"{kind} of 16 bits as .*no map of a shard"):
+        read_stored(sample, WHERE)
+
+
+def test_maps_of_different_sizes_are_refused():
+    maps = face_maps(8, 8)
+    sample = write_patch(patch_of({**maps, "mask": maps["mask"][:, :4]}))
+    with pytest.raises(InputError, match="differ in size"):
+        read_stored(sample, WHERE)
+
+
 def test_stored_pixels_are_at_their_own_depth():
     maps = {"mask": torch.ones(1, 4, 4), "specular_albedo": torch.full((1, 4, 4), 0.25)}
     bits = {"mask": 8, "specular_albedo": 16}

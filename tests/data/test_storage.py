@@ -17,7 +17,6 @@ from realface.data.storage import (
     expand,
     is_remote,
     join,
-    length,
     read_file,
     read_spans,
     requests,
@@ -70,6 +69,7 @@ def parts(spans) -> list[bytes]:
         (r"C:\data\faces-{a,b}", [r"C:\data\faces-a", r"C:\data\faces-b"]),
         ("file:///data/a%20b", ["/data/a b"]),
         ("memory://x", ["memory://x"]),
+        ("HTTP://Host/X", ["http://Host/X"]),
         ("gs://bucket/a#b", ["gs://bucket/a#b"]),
         ("http://[::1]:8000/x", ["http://[::1]:8000/x"]),
     ],
@@ -102,9 +102,8 @@ def test_braces_that_do_not_match_and_queries_are_refused():
     with pytest.raises(InputError, match="braces"):
         expand(["/data/{a,b"])
     with pytest.raises(InputError, match="query") as error:
-        expand(["https://me:word@host/x?Signature=secret"])
+        expand(["https://host/x?Signature=secret"])
     assert "secret" not in str(error.value)
-    assert "word" not in str(error.value)
 
 
 def test_names_are_joined(tmp_path):
@@ -132,9 +131,6 @@ def test_spans_of_a_local_file(tmp_path_factory, spans):
 
 def test_a_local_file_that_is_missing_short_or_a_folder(folder):
     (folder / "sub").mkdir()
-    assert length(str(folder / "shard.tar")) == len(DATA)
-    assert length(str(folder / "none")) is None
-    assert length(str(folder / "sub")) is None
     for name, words in (("none", "not there"), ("sub", "cannot be read")):
         for read in (read_file, lambda where: read_spans(where, [(0, 1)])):
             with pytest.raises(InputError, match=words) as error:
@@ -176,8 +172,6 @@ def test_spans_over_http_come_in_few_requests(folder, quick):
         assert read_spans(where, far) == parts(far)
         assert len(server.requests) == 3
         assert read_file(where) == DATA
-        assert length(where) == len(DATA)
-        assert length(f"{server.url}/none") is None
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 401])
@@ -216,7 +210,7 @@ def test_a_server_that_never_recovers_comes_to_a_clear_end(folder, quick, monkey
     with pytest.raises(FailureError, match="asked for 3 times"):  # nobody is there any more
         read_file(f"{server.url}/shard.tar")
     with pytest.raises(FailureError, match="asked for 3 times"):
-        length(f"{server.url}/shard.tar")
+        read_file(f"{server.url}/shard.tar")
 
 
 def test_the_waits_double_and_come_to_a_quarter_of_a_minute(monkeypatch):
@@ -231,27 +225,30 @@ def test_the_waits_double_and_come_to_a_quarter_of_a_minute(monkeypatch):
     assert waits == [1, 2, 4, 8]
 
 
-def test_passwords_are_in_no_message_and_no_log(folder, quick, caplog):
-    with serve(folder, faults=[500], then=404) as server:
-        where = server.url.replace("://", "://me:pass%40word@") + "/shard.tar"
-        with pytest.raises(InputError) as error:
-            read_spans(where, [(0, 10)])
-    with pytest.raises(FailureError) as failure:  # the server has gone
-        read_file(where)
-    said = f"{error.value} {failure.value} {caplog.text}"
-    assert "shard.tar" in said
-    assert "pass" not in said
-    assert "me:" not in said
-    for raised in (error.value, failure.value):  # a traceback would print what they chain to
-        assert raised.__cause__ is None
-        assert raised.__context__ is None
+@pytest.mark.parametrize("scheme", ["http", "s3"])
+def test_passwords_are_refused_and_in_no_message(scheme):
+    """They would be kept in configs and logs."""
+    with pytest.raises(InputError) as error:
+        expand([f"{scheme}://me:pass%40word@host/shards"])
+    assert "host/shards" in error.value.given
+    assert "me:" not in str(error.value)
+    assert "pass%" not in str(error.value)
+    assert ".netrc" in error.value.remedy
+
+
+def test_messages_chain_to_nothing(folder, quick):
+    """A traceback would print what an exception chains to, and that may hold what is redacted."""
+    with serve(folder, then=404) as server, pytest.raises(InputError) as error:
+        read_spans(f"{server.url}/shard.tar", [(0, 10)])
+    assert error.value.__cause__ is None
+    assert error.value.__context__ is None
 
 
 def test_a_server_that_ignores_ranges_is_found_out_before_it_sends_a_shard(tmp_path, quick):
     with (tmp_path / "shard.tar").open("wb") as file:
         file.truncate(64 << 20)
     with serve(tmp_path, ranges=False) as server:
-        with pytest.raises(InputError, match="no parts") as error:
+        with pytest.raises(InputError, match="does not send the parts") as error:
             read_spans(f"{server.url}/shard.tar", [(5000, 100)])
         assert "--data.cache" in error.value.remedy
         assert len(server.requests) == 1
@@ -327,12 +324,10 @@ def test_an_object_store(tmp_path, quick, monkeypatch):
         wanted = {ranges for _, _, ranges in server.requests}
         assert wanted == {"bytes=700-999", "bytes=900000-900009"}
         assert read_file("s3://bucket/shard.tar") == DATA
-        assert length("s3://bucket/shard.tar") == len(DATA)
         download("s3://bucket/shard.tar", tmp_path / "copy")
         assert (tmp_path / "copy").read_bytes() == DATA
         with pytest.raises(InputError, match="not there"):
             read_file("s3://bucket/none")
-        assert length("s3://bucket/none") is None
     with pytest.raises(FailureError, match="asked for 5 times"):
         read_file("s3://bucket/shard.tar")
 

@@ -8,11 +8,13 @@ together; a number that is missing in one folder shifts all that follow.
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
 
+from realface.data.discovery.axes import coarse_normals, coarse_shapes, fit_turn
 from realface.data.discovery.faults import Problem
 from realface.data.discovery.samples import (
     Samples,
@@ -29,6 +31,7 @@ from realface.maps.kinds import KINDS
 _SIDE = 128  # texels to which detail is reduced
 _SMALLEST = 48  # texels; smaller maps have too little detail
 _CELLS = 8  # a side of the coarse normals
+_FACING = 0.9  # mean z of coarse normals from which they look tangent: a shape is no partner
 _LEAST_KEYS = 8  # below, there is too little to compare with
 
 # Standard deviations by which right pairs fit better than wrong ones. Procedural faces: 12 to 80
@@ -58,19 +61,34 @@ def misaligned(samples: Samples) -> list[Problem]:
         One problem for each kind that fits no other, and one for each map of other kinds.
     """
     copies = _copies(samples)
-    features = {
-        kind: _features(
-            kind, {key: samples[kind][key] for key in samples[kind] if key not in copies}
-        )
-        for kind in KINDS
-        if kind != "mask" and kind in samples
-    }
+    turn = _turn_of_shape(samples)
+    features = {}
+    for kind in (kind for kind in KINDS if kind in samples and kind != "mask"):
+        pixels = {key: values for key, values in samples[kind].items() if key not in copies}
+        if kind != "shape":
+            features[kind] = _features(pixels, partial(_of_map, kind))
+        elif turn is not None:
+            features[kind] = _features(pixels, partial(_of_shape, turn))
     scores: dict[str, list[_Comparison]] = {kind: [] for kind in features}
     for first, second in itertools.combinations(features, 2):
         of_keys = _compare(features[first], features[second])
         scores[first] += of_keys
         scores[second] += of_keys
     return [problem for kind, partners in scores.items() for problem in _judge(kind, partners)]
+
+
+def _turn_of_shape(samples: Samples) -> Values | None:
+    """By which matrix a shape's normals are compared: other axes are no misalignment.
+
+    None without normals in object space: there is nothing to compare with.
+    """
+    turns = []
+    for kind in (kind for kind in samples if KINDS[kind].encoding == "unit_vector"):
+        shapes = coarse_shapes(samples, kind)
+        normals = {key: coarse_normals(samples[kind][key]) for key in shapes}
+        if shapes and np.mean([one[..., 2].mean() for one in normals.values()]) < _FACING:
+            turns.append(fit_turn(normals, shapes))
+    return max(turns, key=lambda turn: turn.cosine).matrix if turns else None
 
 
 def _copies(samples: Samples) -> set[str]:
@@ -141,18 +159,22 @@ def _scores(first: Sequence[Values], second: Sequence[Values]) -> list[float]:
     return (scores if np.median(scores) >= 0 else -scores).tolist()
 
 
-def _features(kind: str, pixels: Mapping[str, Array]) -> dict[str, _Features]:
+def _features(
+    pixels: Mapping[str, Array], of_map: Callable[[Array], dict[str, Values]]
+) -> dict[str, _Features]:
     """By key and name: flat features of unit length, whose product is a correlation."""
     return {
-        key: {name: _normalised(feature) for name, feature in _of_map(kind, values).items()}
+        key: {name: _normalised(feature) for name, feature in of_map(values).items()}
         for key, values in pixels.items()
         if min(values.shape[:2]) >= _SMALLEST
     }
 
 
+def _of_shape(turn: Values, pixels: Array) -> dict[str, Values]:
+    return {"coarse": coarse_shape_normals(pixels, _CELLS + 2) @ turn.T}
+
+
 def _of_map(kind: str, pixels: Array) -> dict[str, Values]:
-    if kind == "shape":
-        return {"coarse": coarse_shape_normals(pixels, _CELLS + 2)}
     if not KINDS[kind].is_vector:
         fine = pooled(as_floats(pixels[..., :3]).mean(axis=-1, keepdims=True), _SIDE)[..., 0]
         return {"height": _detail(fine), "strength": _strength(fine[..., None])}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realface.data.discovery.evidence import Guess, sign_confidence
+from realface.data.discovery.evidence import Guess, most_sure, sign_confidence
 from realface.data.discovery.samples import (
     Samples,
     Values,
@@ -24,6 +24,7 @@ from realface.data.discovery.samples import (
 from realface.maps.files import Array
 
 CELLS = 12  # a side: blocks of 40 texels average pores and the steps of 8 bits away
+_PRIOR = 0.05  # by how much, as a cosine, other axes must fit better than the usual ones
 RIGHT = "(x, y, z)"
 """Axes as realface has them: x to the image's right, y up, z to the viewer."""
 
@@ -41,14 +42,15 @@ class Turn:
     """How normals fit those of the shapes beside them.
 
     Attributes:
-        rotation: ``(3, 3)`` by which the shapes' normals fit best, green either way; the identity
-            where the axes of both are the same.
+        matrix: ``(3, 3)``, the signed permutation by which the shapes' normals fit best.
+        rotation: Likewise, green either way; the identity where the axes of both are the same.
         closer: By key, how much nearer, as a cosine, normals are to the turned ones than to z.
         cosine: Mean over all keys, turned.
         as_stored: Likewise, not turned.
         confidence: Chance that it is this rotation, if the normals are in object space.
     """
 
+    matrix: Values
     rotation: Values
     closer: tuple[float, ...]
     cosine: float
@@ -90,18 +92,23 @@ def fit_turn(normals: Mapping[str, Values], shapes: Mapping[str, Values]) -> Tur
     cosines = np.einsum("tij,kij->tk", _TURNS, products)  # every turn, every key
     facing = np.array([one[:, 2].mean() for one in inner.values()])
     means = cosines.mean(axis=1)
-    best = int(means.argmax())
+    likely = means.copy()
+    likely[_USUAL] += _PRIOR
+    best = int(likely.argmax())
     mirrored = np.linalg.det(_TURNS[best]) < 0  # axes of points cannot do this, green down does
     rotation = _GREEN_DOWN @ _TURNS[best] if mirrored else _TURNS[best]
     same = [n for n, turn in enumerate(_TURNS) if (_GREEN_DOWN @ turn == _TURNS[best]).all()]
-    others = np.delete(means, [best, *same])
-    second = int(np.flatnonzero(means == others.max())[0])
+    others = [n for n in range(len(_TURNS)) if n not in (best, *same)]
+    second = max(others, key=lambda number: means[number])
+    margins = (cosines[best] - cosines[second]).tolist()
+    confidence = sign_confidence(margins, 0.05) if np.mean(margins) > 0 else 0.5
     return Turn(
+        _TURNS[best],
         rotation,
         tuple((cosines[best] - facing).tolist()),
         float(means[best]),
         float(means[_USUAL].max()),
-        sign_confidence((cosines[best] - cosines[second]).tolist(), 0.05),
+        min(confidence, most_sure(len(margins))),
     )
 
 

@@ -20,8 +20,8 @@ class Guess:
     Attributes:
         kind: The map's.
         subject: What is guessed: ``encoding`` (srgb, linear), ``range`` of vectors (unit, signed,
-            none), ``space`` (object, tangent), ``green`` (gl, dx), ``axes`` of a shape (as
-            realface has them, or what is flipped), ``channels`` (rgb, bgr), ``depth`` (bits that
+            none), ``space`` (object, tangent), ``green`` (gl, dx), ``axes`` of a shape (what red,
+            green and blue hold), ``channels`` (rgb, bgr), ``depth`` (bits that
             the values really have).
         value: The guess.
         confidence: Chance that it is right, 0.5 to 1, as far as the evidence goes.
@@ -59,3 +59,18 @@ def sign_confidence(values: Sequence[float], spread: float) -> float:
         return 0.5
     deviation = max(float(np.std(values)), spread) / math.sqrt(len(values))
     return 0.5 + 0.49 * math.erf(abs(float(np.mean(values))) / deviation / math.sqrt(2))
+
+
+def most_sure(count: int) -> float:
+    """The most that a guess can be sure by this many samples: one alone may mislead."""
+    return 1 - 0.1 / max(count, 1)
+
+
+def odds(confidence: float) -> float:
+    """Log odds of a chance between 0 and 1: evidence that adds up."""
+    return math.log(confidence / (1 - confidence))
+
+
+def chance(log_odds: float) -> float:
+    """The inverse of `odds`."""
+    return 1 / (1 + math.exp(-log_odds))

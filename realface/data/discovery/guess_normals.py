@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from realface.data.discovery.axes import Turn, coarse_normals, coarse_shapes, fit_turn
-from realface.data.discovery.evidence import Guess, sign_confidence
+from realface.data.discovery.evidence import Guess, chance, most_sure, odds, sign_confidence
 from realface.data.discovery.samples import Samples, Values, is_signed, pooled, vectors
 from realface.maps.files import Array
 
@@ -17,7 +17,7 @@ space lean by up to 0.4."""
 
 _FACING = 0.4  # least z of a normal for its slopes to be used
 _LEAST_TEXELS = 256
-_UNSETTLED, _CONTRADICTED = 0.9, 0.6  # the most that a guess of green can be sure then
+_UNSETTLED = 0.9  # the most that a guess of green can be sure beside a shape of other axes
 
 
 def guess_normals(kind: str, samples: Samples) -> tuple[list[Guess], Turn | None]:
@@ -86,11 +86,11 @@ def _with_shape(
     values = [float((coarse[key][1:-1, 1:-1, 1] * n[..., 1]).mean()) for key, n in shapes.items()]
     evidence = f"mean product of y with that of shape's normals {np.mean(values):+.3f}"
     value = "gl" if np.mean(values) >= 0 else "dx"
-    confidence = min(sign_confidence(values, 0.02), turn.confidence)
+    confidence = min(sign_confidence(values, 0.02), most_sure(len(values)))
     surer = max(alone.confidence, confidence)
     if value != alone.value:
         value = value if confidence > alone.confidence else alone.value
-        surer = min(surer, _CONTRADICTED)
+        surer = chance(abs(odds(confidence) - odds(alone.confidence)))
     return replace(alone, value=value, confidence=surer, evidence=f"{alone.evidence}; {evidence}")
 
 
@@ -101,7 +101,7 @@ def _guess_green(kind: str, normals: Sequence[Values]) -> Guess:
     evidence = f"cross slopes of the surface agree by {mean:+.2f} if green is up"
     green = "gl" if mean >= 0 else "dx"
     # on the side of a head, object space is no height field over the texels: one patch may mislead
-    confidence = min(sign_confidence(values, 0.1), 1 - 0.1 / max(len(values), 1))
+    confidence = min(sign_confidence(values, 0.1), most_sure(len(values)))
     return Guess(kind, "green", green, confidence, evidence)
 
 

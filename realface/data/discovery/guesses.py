@@ -4,13 +4,12 @@ A guess is for people: it overrides nothing that a record, a flag or a layout fi
 contradicts them and is sure, `contradictions` gives a line to warn with.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from realface.data.discovery.axes import Turn, guess_shape
-from realface.data.discovery.evidence import SURE, Guess, sign_confidence
+from realface.data.discovery.evidence import SURE, Guess, chance, odds, sign_confidence
 from realface.data.discovery.guess_normals import guess_normals
 from realface.data.discovery.layouts import Entry
 from realface.data.discovery.samples import Samples, Values, as_floats
@@ -125,17 +124,17 @@ def _guess_encoding(kind: str, means: Sequence[Values], pixels: Sequence[Array])
     )
     looks = "srgb" if score > 0 else "linear"
     # samples may all be of one face: many of them are not much surer than few
-    sure = min(0.85 - 0.15 / len(means), 1 / (1 + math.exp(-abs(score))))
+    sure = min(0.85 - 0.15 / len(means), chance(abs(score)))
     evidence = f"skin of {_numbers(np.mean(means, axis=0))} looks {looks} ({sure:.2f})"
     dtype = pixels[0].dtype
     if any((values > 1.01).any() for values in pixels if dtype.kind == "f"):
         return Guess(kind, "encoding", "linear", 0.99, "floats above 1")
     usual = {"uint8": ("srgb", 0.8), "uint16": ("srgb", 0.6)}.get(dtype.name, ("linear", 0.9))
-    odds = _logit(usual[1]) * (1 if usual[0] == "srgb" else -1)
-    odds += _logit(sure) * (1 if looks == "srgb" else -1)
-    value = "srgb" if odds > 0 else "linear"
+    total = odds(usual[1]) * (1 if usual[0] == "srgb" else -1)
+    total += odds(sure) * (1 if looks == "srgb" else -1)
+    value = "srgb" if total > 0 else "linear"
     evidence += f"; {dtype} files mostly are {usual[0]}"
-    return Guess(kind, "encoding", value, 1 / (1 + math.exp(-abs(odds))), evidence)
+    return Guess(kind, "encoding", value, chance(abs(total)), evidence)
 
 
 def _guess_grey(kind: str, pixels: Sequence[Array]) -> Guess:
@@ -143,10 +142,6 @@ def _guess_grey(kind: str, pixels: Sequence[Array]) -> Guess:
     evidence = f"a mean of {mean:.2f} fits both encodings: nothing in a grey map tells them apart"
     floats = pixels[0].dtype.kind == "f"
     return Guess(kind, "encoding", "linear", 0.9 if floats else 0.5, evidence)
-
-
-def _logit(chance: float) -> float:
-    return math.log(chance / (1 - chance))
 
 
 def _numbers(values: Values) -> str:

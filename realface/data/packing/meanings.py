@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from realface.data.discovery.axes import RIGHT
 from realface.data.discovery.evidence import LIKELY, SURE, Guess
 from realface.data.discovery.guesses import contradictions, guess
 from realface.data.discovery.layouts import Entry
@@ -43,15 +44,19 @@ def settle(
     captures = _with_flags(captures, said)
     items = [item for capture in captures for item in capture.maps]
     guesses = guess({kind: samples[kind] for kind in captures[0].kinds if kind in samples})
-    warnings = [str(one) for one in guesses if _is_odd(one) and one.confidence >= LIKELY]
+    warnings = [_odd_line(one) for one in guesses if _is_odd(one) and one.confidence >= LIKELY]
     for line in (*contradictions(guesses, _declared(items)), *warnings):
         log.warning("%s", line)
-    fresh = [one for one in guesses if any(_is_open(one, item) for item in items)]
+    fresh = [one for one in guesses if one.confidence >= LIKELY]
+    fresh = [one for one in fresh if any(_is_open(one, item) for item in items)]
     used = [one for one in fresh if one.confidence >= SURE]
     _refuse_tangent(used)
     settled = [_mapped(capture, partial(_guessed, used)) for capture in captures]
-    lines = [_line(item, used) for item in settled[0].maps]
-    return settled, (*lines, *(f"guess: {one}" for one in fresh))
+    lines: list[str] = []
+    for item in settled[0].maps:
+        lines.append(_line(item, used))
+        lines += [f"  guess: {one}" for one in fresh if one.kind == item.kind]
+    return settled, tuple(lines)
 
 
 def _with_flags(captures: Sequence[Capture], said: Said) -> list[Capture]:
@@ -129,7 +134,14 @@ def _is_open(one: Guess, item: SourceMap) -> bool:
 def _is_odd(one: Guess) -> bool:
     """Whether a guess is of something that realface has no word for, and that nobody wants."""
     made_deep = one.subject == "depth" and one.kind != "mask"  # a mask has two values
-    return made_deep or one.value in ("bgr", "none") or "flipped" in one.value
+    other_axes = one.subject == "axes" and one.value != RIGHT
+    return made_deep or other_axes or one.value in ("bgr", "none")
+
+
+def _odd_line(one: Guess) -> str:
+    """With what to do, where that is not plain."""
+    remedy = f"; write it as {RIGHT}, x to the right, y up, z to the viewer, or leave it out"
+    return str(one) + (remedy if one.subject == "axes" else "")
 
 
 def _guessed(used: Sequence[Guess], item: SourceMap) -> SourceMap:

@@ -182,6 +182,8 @@ def _whole_keys(layout: Layout, lent: bool) -> tuple[list[str], list[str]]:
     sizes = {
         key: {layout.forms[files[key]][0] for files in layout.files.values()} for key in layout.keys
     }
+    if not sizes:
+        return [], faults
     usual = Counter(size for found in sizes.values() for size in found).most_common(1)[0][0]
     keys = []
     for key, found in sizes.items():

@@ -1,5 +1,6 @@
 """What pixels tell of space, green, encoding and pairing, on procedural faces."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -115,15 +116,60 @@ def test_swapped_channels_and_colours_for_normals(patches):
     assert found(guesses, "range", "specular_normals").value == "none"
 
 
-def test_flipped_axes_of_shape(patches):
-    samples = samples_of(patches, 16)
-    assert found(guess(samples), "axes", "shape").value == "x right, y up, z to the viewer"
-    for axis, name in enumerate("xyz"):
-        turned = {}
-        for key, pixels in samples["shape"].items():
-            turned[key] = pixels.copy()
-            turned[key][..., axis] = 65535 - pixels[..., axis]
-        assert found(guess({"shape": turned}), "axes", "shape").value == f"{name} flipped"
+AXES = {
+    "(x, y, z)": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "(-x, y, z)": [[-1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "(x, -y, z)": [[1, 0, 0], [0, -1, 0], [0, 0, 1]],
+    "(x, y, -z)": [[1, 0, 0], [0, 1, 0], [0, 0, -1]],
+    "(x, z, -y)": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "(y, x, z)": [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+}
+
+
+def with_axes(samples, name):
+    axes = np.array(AXES[name])
+    turned = {
+        key: ((pixels / 32767.5 - 1) @ axes.T * 32767.5 + 32767.5).round().astype(np.uint16)
+        for key, pixels in samples["shape"].items()
+    }
+    return {**samples, "shape": turned}
+
+
+@pytest.mark.parametrize("name", sorted(AXES))
+def test_axes_of_a_shape_by_itself(patches, name):
+    turned = with_axes(samples_of(patches, 16), name)
+    assert found(guess({"shape": turned["shape"]}), "axes", "shape").value == name
+
+
+@pytest.mark.parametrize("green", ["gl", "dx"])
+@pytest.mark.parametrize("name", sorted(AXES))
+def test_other_axes_of_a_shape_are_told_and_normals_are_not_blamed(patches, name, green):
+    samples = with_axes(samples_of(patches, 16, green=green), name)
+    guesses = guess(samples)
+    axes = found(guesses, "axes", "shape")
+    assert (axes.value, axes.word) == (name, "sure")
+    for kind in NORMALS:
+        assert found(guesses, "space", kind).value == "object"
+        assert found(guesses, "space", kind).word == "sure"
+        one = found(guesses, "green", kind)
+        assert one.value == green
+        assert (one.word == "sure") == (name == "(x, y, z)")  # settle the axes first
+    assert misaligned(samples) == []
+
+
+@pytest.mark.parametrize("name", sorted(AXES))
+def test_tangent_normals_stay_tangent_whatever_the_axes_of_shape(patches, name):
+    for one in guess(with_axes(samples_of(patches, 16, "tangent"), name)):
+        if one.subject == "space":
+            assert one.value == "tangent"
+
+
+def test_one_patch_beside_a_shape_of_other_axes_is_never_sure(patches):
+    for number, name in itertools.product(range(4), sorted(AXES)):
+        guesses = guess(with_axes(samples_of(patches[number : number + 1], 16), name))
+        sure = {one.subject for one in guesses if one.word == "sure" and one.value == "tangent"}
+        assert not sure, (number, name)
+        assert found(guesses, "axes", "shape").word != "sure"
 
 
 @pytest.mark.parametrize("linear", [True, False])
@@ -173,6 +219,12 @@ def test_two_swapped_maps_are_told(patches):
     problems = misaligned({**samples, "specular_albedo": swapped})
     assert {problem.about for problem in problems} == {"02", "07"}
     assert all("its specular_albedo" in problem.reason for problem in problems)
+
+
+def test_copies_of_patches_are_no_misaligned_ones(patches):
+    for number in (1, 6, 12):
+        copied = samples_of([*patches[:number], *patches[:number], *patches[:number]])
+        assert misaligned(copied) == [], number
 
 
 def test_few_or_small_maps_are_not_judged(patches):

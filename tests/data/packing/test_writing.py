@@ -1,5 +1,6 @@
 """Shards are written whole, alike on any number of cores, and go on after whatever stops them."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -303,37 +304,48 @@ class Halted:
         self.thread.join(20)
 
 
-def orphan(out: Path, **more) -> Callable[[], None]:
+def orphan(out: Path, codec: str) -> Callable[[], None]:
     """What a worker does whose parent is gone: it makes its shard, and has no lock."""
     plan = plans()[1]
-    work = Unfinished(out.resolve(), _fingerprint(plans(), "png", more.get("fingerprint", "")))
+    work = Unfinished(out.resolve(), _fingerprint(plans(), codec, ""))
     with work.held():
         work.begin()
-    return lambda: _make_shard(quick, "png", work, plan, lambda: None)
+    return lambda: _make_shard(quick, codec, work, plan, lambda: None)
 
 
 @pytest.mark.parametrize("at", ["train-000001.tar", "train-000001.tar.json"])
-@pytest.mark.parametrize("fingerprint", ["", "another"])
-def test_a_worker_that_outlives_its_run_does_the_next_no_harm(
-    written, tmp_path, monkeypatch, at, fingerprint
-):
+@pytest.mark.parametrize("codec", ["png", "npy"])
+def test_a_worker_that_outlives_its_run_comes_too_late(written, tmp_path, monkeypatch, at, codec):
     out = tmp_path / "out"
-    left = Halted(monkeypatch, at, orphan(out, fingerprint=fingerprint))
+    left = Halted(monkeypatch, at, orphan(out, codec))
     write(out)
     left.finish()
     assert contents(out) == contents(written)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_worker_that_outlives_its_run_may_finish_its_shard_meanwhile(
-    written, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("codec", ["png", "npy"])
+def test_a_worker_that_outlives_its_run_meets_the_next(written, tmp_path, monkeypatch, codec):
     out = tmp_path / "out"
-    left = Halted(monkeypatch, "train-000001.tar", orphan(out))
+    left = orphan(out, codec)
     here = Halted(monkeypatch, "train-000002.tar", lambda: write(out))
-    left.finish()
+    with contextlib.suppress(FailureError):  # its plan's folder may be gone
+        left()
     here.finish()
     assert not here.errors
+    assert contents(out) == contents(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_shard_that_is_half_written_twice_is_in_no_way(written, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    late = orphan(out, "png")
+    here = Halted(monkeypatch, "train-000002.tar", lambda: write(out))
+    left = Halted(monkeypatch, "train-000001.tar", late)  # its part is there, and no longer wanted
+    here.finish()
+    assert not here.errors
+    assert contents(out) == contents(written)
+    left.finish()
     assert contents(out) == contents(written)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
