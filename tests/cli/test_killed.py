@@ -41,7 +41,9 @@ def shards(tmp_path_factory) -> Path:
     return folder / "shards"
 
 
-def run(shards: Path, folder: Path, translator: str, killed_before: int | None = None) -> dict:
+def run(
+    shards: Path, folder: Path, translator: str, killed_before: int | None = None, epochs: int = 2
+) -> dict:
     """What the last checkpoint of a training holds."""
     given = {
         **TINY_NETWORK,
@@ -50,7 +52,7 @@ def run(shards: Path, folder: Path, translator: str, killed_before: int | None =
         "data.samples_per_epoch": 8,
         "data.workers": 0,
         "trainer.accelerator": "cpu",
-        "trainer.max_epochs": 2,
+        "trainer.max_epochs": epochs,
         "trainer.enable_progress_bar": "false",
         "checkpoint_minutes": 0,
         "wandb": "disabled",
@@ -91,3 +93,12 @@ def test_the_same_weights_come_out(tmp_path, shards, translator, killed_before):
     assert resumed["global_step"] == whole["global_step"] == 2 * 2 * 4
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert same(resumed[part], whole[part]), part
+
+
+@pytest.mark.slow
+def test_a_run_that_is_made_longer_learns_on(tmp_path, shards):
+    """Its rate had come to zero at its end; half of 4 epochs are at the full rate, as 2 were."""
+    run(shards, tmp_path / "longer", "specular_normals", epochs=2)
+    longer = run(shards, tmp_path / "longer", "specular_normals", epochs=4)
+    whole = run(shards, tmp_path / "whole", "specular_normals", epochs=4)
+    assert same(longer["state_dict"], whole["state_dict"])

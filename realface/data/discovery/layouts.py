@@ -134,7 +134,7 @@ def describe(layout: Layout) -> list[str]:
     lines = [_kind_line(layout, kind) for kind in layout.files]
     lines += layout.notes
     names = ", ".join(layout.files)
-    lines.append(f"{len(layout.keys)} patches with {names}" if names else "no maps were found")
+    lines.append(f"{len(layout.keys)} keys have all of {names}" if names else "no maps were found")
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for problem in layout.problems:
         groups[problem.fault, problem.reason].append(problem.about)

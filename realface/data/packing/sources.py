@@ -135,7 +135,9 @@ def _from_layout(layout: Layout, leave_out: bool, patch: int) -> Source:
             f"{layout.source} with {len(faults)} files or keys that do not fit: "
             f"{'; '.join(faults[:_LISTED])}{'; ...' if len(faults) > _LISTED else ''}",
             "the same keys for every kind, in one size, that can be read",
-            "complete or remove these, or pack without them: --leave-out",
+            "complete or remove these, or pack without them: --leave-out"
+            if keys
+            else "give a --layout file that says how they pair",
         )
     if len(keys) < (2 if lent else 1):
         raise InputError(

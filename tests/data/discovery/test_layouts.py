@@ -189,8 +189,16 @@ def test_the_report(tmp_path):
         (source / "shape" / f"{number:02d}.png").unlink()
     lines = describe(discover(source))
     assert "diffuse_albedo: 20 files, 8x8 uint8, 00 is diffuse_albedo/00.png" in lines
-    assert f"13 patches with {', '.join(FIVE)}" in lines
+    assert f"13 keys have all of {', '.join(FIVE)}" in lines
     assert lines[-1] == "unpaired (7): lacks shape: 00, 01, 02, 03, 04 and 2 more"
+
+
+def test_signs_that_differ_by_kind_pair_and_others_are_kept(tmp_path):
+    names = ["diffuse/face-0.png", "diffuse/face_0.png", "specNrm/face-0.png", "specNrm/face_0.png"]
+    assert discover(write_files(tmp_path / "kept", names)).keys == ["face-0", "face_0"]
+    layout, pairs = pairs_of(tmp_path / "differ", ["diffuse/a-1.png"], ["specNrm/a_1.png"])
+    assert len(pairs) == 1
+    assert set(layout.keys) < {"a-1", "a_1"}
 
 
 def test_an_empty_folder_and_none(tmp_path):

@@ -151,3 +151,12 @@ def test_what_realface_has_no_word_for_is_a_warning(tmp_path, caplog, change, wo
     assert word not in caplog.text
     found(lent(tmp_path / "odd", change), said)
     assert word in caplog.text
+
+
+def test_maps_of_which_no_key_pairs_are_refused(tmp_path):
+    source = lent(tmp_path, count=2)
+    for path in sorted((source / "shape").iterdir()):
+        path.rename(path.with_stem(f"other{path.stem}x"))
+    with pytest.raises(InputError, match="do not fit") as caught:
+        found(source)
+    assert "--layout" in caught.value.remedy

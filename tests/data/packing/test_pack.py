@@ -393,7 +393,7 @@ def test_maps_with_names_of_their_own_are_cut_like_subjects(subjects, shards, tm
     pack(tmp_path / "in", tmp_path / "out", patch=24, stride=12, samples_per_shard=5)
     assert verify(tmp_path / "out") == []
     abouts = abouts_of(tmp_path / "out", "train")
-    assert abouts[0]["subject"] in {f"face_{n}" for n in range(4)}
+    assert abouts[0]["subject"] in {f"face-{n}" for n in range(4)}
     assert abouts[0]["map_size"] == [48, 64]
     assert set(index_of(tmp_path / "out").kinds) == set(names)
     assert index_of(tmp_path / "out").samples["whole-train"] == 3
