@@ -1,16 +1,25 @@
 """`realface pack` and `realface verify`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realface.cli.console import progress, say
+from realface.cli.flags import CODECS
 
 if TYPE_CHECKING:
     from realface.data.discovery.layouts import Entry
 
-_CODECS = ("png", "jxl", "blosc", "npy")
+_LIT_FROM = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape")
+NEEDS = {
+    "diffuse_albedo": _LIT_FROM,
+    "specular_albedo": ("diffuse_albedo", "specular_albedo"),
+    "diffuse_normals": ("diffuse_albedo", "shape_normals", "diffuse_normals"),
+    "specular_normals": ("diffuse_albedo", "shape_normals", "specular_normals"),
+}
+"""What the translators' configs need of shards; told before hours of packing."""
+
 _SAID = {
     "encoding": ("srgb", "linear"),
     "space": ("object", "tangent", "offset"),
@@ -57,9 +66,21 @@ def pack(arguments: Sequence[str]) -> None:
     if given.dry_run:
         for line in packed.report:
             say(line)
-        return
-    listed = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
-    say(f"{listed} samples in {packed.folder}")
+    else:
+        listed = ", ".join(f"{count} {split}" for split, count in packed.samples.items())
+        say(f"{listed} samples in {packed.folder}")
+    say(_enough_for(packed.kinds))
+
+
+def _enough_for(kinds: Collection[str]) -> str:
+    """Which translators can train on these kinds of map, and what the others lack."""
+    lacking = {
+        name: [kind for kind in needed if kind not in kinds] for name, needed in NEEDS.items()
+    }
+    able = [name for name, missing in lacking.items() if not missing]
+    lines = [f"enough for {', '.join(able) or 'no translator'}"]
+    lines += [f"{name} lacks {', '.join(missing)}" for name, missing in lacking.items() if missing]
+    return "; ".join(lines)
 
 
 def _pack_parser() -> argparse.ArgumentParser:
@@ -113,7 +134,7 @@ def _add_samples(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_shards(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--codec", choices=_CODECS, default="png",
+    group.add_argument("--codec", choices=CODECS, default="png",
                        help="%(default)s; jxl is smaller, blosc faster to read")  # fmt: skip
     group.add_argument("--samples-per-shard", type=int,
                        help="at most (8 to 64, so that cores have work)")  # fmt: skip

@@ -262,10 +262,14 @@ def expiry_warnings(terms: Sequence[Terms], today: date, where: str) -> list[str
         left = (date.fromisoformat(one.expires) - today).days
         what = f"{where}: {one.source or 'its source'} must be destroyed by {one.expires}"
         if left < 0:
-            lines.append(f"{what}, {-left} days ago; delete these shards and what they came from")
+            lines.append(f"{what}, {_days(-left)} ago; delete these shards and what they came from")
         elif left <= WARN_DAYS:
-            lines.append(f"{what}, in {left} days")
+            lines.append(f"{what}, in {_days(left)}")
     return lines
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def _bad(where: str, error: Exception) -> InputError:

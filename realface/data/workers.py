@@ -1,13 +1,16 @@
 """Tasks in processes of their own, counted together and stopped together."""
 
+import ctypes
+import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
@@ -60,9 +63,21 @@ def run_tasks(
     """
     workers = min(workers, len(items), _MOST)
     if workers > 1:
+        _give_memory_back()
         return _run_in_processes(task, items, workers, progress)
     with one_thread():
         return _run_here(task, items, progress)
+
+
+def _give_memory_back() -> None:
+    """Hand what was freed back to the system: the processes need it.
+
+    glibc keeps what threads have freed: 170 MB after the signatures of 300 patches.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @contextmanager

@@ -315,7 +315,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(
-                f"{path}, which exists", "a new or empty folder", "remove it or name another"
+                f"{path}, which exists", "a new or empty folder", "name another folder"
             )
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -6,14 +6,19 @@ import subprocess
 import sys
 import time
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
+from realface import translators
+from realface.cli.shards import NEEDS
 from realface.data.index import Terms
 from tests.cli.command import refused, run
 from tests.data.conftest import index_of, write_patches, write_subject
 from tests.faces import face_maps
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("--patch", 24, "--stride", 12, "--minimum-valid", 0.3, "--workers", 1)
 KINDS = {kind: f"{kind}/{{key}}.png" for kind in ("diffuse_albedo", "specular_normals", "shape")}
 
@@ -120,3 +125,40 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, capsys, workers):
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()
     assert run(capsys, "pack", source, tmp_path / "out", "--workers", 1)[0] == 0
+
+
+def test_what_shards_are_enough_for_is_what_the_translators_need():
+    """The table spares `pack` the import of Lightning."""
+    for kind, needed in NEEDS.items():
+        said = yaml.safe_load((CONFIGS / f"{kind}.yaml").read_text())["model"]
+        name = said["class_path"].rpartition(".")[2]
+        small = {"base_channels": 2, "discriminator_channels": 2}
+        built = getattr(translators, name)(**{**said["init_args"], **small})
+        assert set(needed) == set(built.required_kinds)
+
+
+def test_pack_tells_what_its_shards_can_train(tmp_path, capsys):
+    kinds = {"diffuse_albedo": "DiffAlb/{key}.png", "specular_albedo": "SpecAlb/{key}.png"}
+    write_patches(tmp_path / "in", kinds)
+    code, out, err = run(capsys, "pack", tmp_path / "in", tmp_path / "out", "--dry-run")
+    assert code == 0, err
+    assert "enough for specular_albedo; diffuse_albedo lacks diffuse_normals" in out
+
+
+def test_a_flag_for_a_kind_that_is_none(faces, tmp_path, capsys):
+    said = refused(capsys, "pack", faces, tmp_path / "out", *SMALL, "--encoding", "specular=linear")
+    assert "a flag for specular" in said
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_shards_do_not_go_into_their_source_nor_around_it(faces, capsys, inside):
+    out = faces / "shards" if inside else faces.parent
+    said = refused(capsys, "pack", faces, out, *SMALL)
+    assert "in it nor around it" in said or "name another folder" in said
+    assert not (faces / "shards").exists()
+
+
+def test_data_that_must_be_gone_is_not_copied(faces, tmp_path, capsys):
+    gone = str(date.today() - timedelta(1))
+    said = refused(capsys, "pack", faces, tmp_path / "out", *SMALL, "--expires", gone)
+    assert f"must have been destroyed by {gone}" in said

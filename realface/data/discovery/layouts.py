@@ -117,7 +117,10 @@ def _layout(
     problems: Sequence[Problem],
     notes: tuple[str, ...],
 ) -> Layout:
-    """The paths with their headers read and checked."""
+    """The paths with their headers read and checked; without textures, which nobody packs."""
+    if textures := found.get("texture"):
+        notes = (*notes, f"texture: {len(textures)} files, not packed: training lights its own")
+        found = {kind: paths for kind, paths in found.items() if kind != "texture"}
     forms, unreadable = read_forms(source, [p for keys in found.values() for p in keys.values()])
     files = {
         kind: {key: source / path for key, path in sorted(found[kind].items()) if path in forms}
@@ -221,7 +224,8 @@ def _require_matches(source: Path, entries: Mapping[str, Entry], found: Paths, c
         raise InputError(
             f"a layout with `{'`, `'.join(empty)}`, which no file matches once",
             f"patterns that match some of the {count} images in {source}",
-            "correct these lines; paths are relative to the source, and capitals count",
+            "correct these lines: paths are relative to the source, with / between folders; "
+            "capitals count, and nothing but {key} stands for other letters",
         )
 
 
@@ -234,8 +238,16 @@ def read_layout(path: Path) -> dict[str, Entry]:
     """
     try:
         layout = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {error}", "a YAML layout file", "check the file") from error
+    except OSError as error:
+        raise InputError(
+            f"layout {path}: {error.strerror}", "a YAML layout file", "check the path"
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{path}: {error}",
+            "a YAML layout file",
+            'put patterns inside {...} in quotes: {files: "SpecNormals/{key}.png", green: dx}',
+        ) from error
     if not isinstance(layout, dict) or not layout or not all(kind in KINDS for kind in layout):
         raise InputError(
             f"{path} with {layout!r}, which is no layout",
@@ -260,7 +272,7 @@ def _entry(path: Path, kind: str, said: Any) -> Entry:
         choices = [f"{name}: {'|'.join(values)}" for name, values in allowed.items() if values]
         raise InputError(
             f"{path} with {kind}: {said!r}",
-            f"a pattern with {{key}}, or {{files: pattern, {', '.join(choices)}}}",
+            f'a pattern with {{key}}, or {{files: "pattern", {", ".join(choices)}}}',
             "correct this line of the layout",
         )
     return Entry(**keys)

@@ -109,8 +109,6 @@ def subject_capture(folder: Path) -> Capture:
     """
     subject = Subject(folder)
     subject.size()
-    if "texture" in subject:
-        log.info("%s: texture is not packed, training lights its own", folder)
     if "mask" not in subject:
         log.info("%s: no mask, every texel is taken as valid", folder)
     _tell_flaws(folder, subject.record.flaws)
@@ -134,14 +132,11 @@ def subject_capture(folder: Path) -> Capture:
 
 
 def layout_captures(layout: Layout, keys: Sequence[str]) -> list[Capture]:
-    """The maps of a layout that share each of these keys, without textures."""
-    kinds = [kind for kind in layout.files if kind != "texture"]
-    if "texture" in layout.files:
-        log.info("texture is not packed, training lights its own")
+    """The maps of a layout that share each of these keys."""
     return [
         Capture(
             name=key,
-            maps=tuple(_layout_map(layout, kind, key) for kind in kinds),
+            maps=tuple(_layout_map(layout, kind, key) for kind in layout.files),
             millimetres_per_unit=None,
             terms=Terms(None, None, None),
         )

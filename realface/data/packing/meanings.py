@@ -51,9 +51,13 @@ def settle(
     fresh = [one for one in fresh if any(_is_open(one, item) for item in items)]
     used = [one for one in fresh if one.confidence >= SURE]
     _refuse_tangent(used)
+    _refuse_swapped(guesses)
     settled = [_mapped(capture, partial(_guessed, used)) for capture in captures]
     lines: list[str] = []
     for item in settled[0].maps:
+        for one in fresh:
+            if one not in used and _differs(one, item):
+                log.warning("%s", _doubt_line(one, item))
         lines.append(_line(item, used))
         lines += [f"  guess: {one}" for one in fresh if one.kind == item.kind]
     return settled, tuple(lines)
@@ -81,12 +85,14 @@ def _check_flags(said: Said, kinds: Sequence[str]) -> None:
     for kind, entry in said.items():
         if kind is None:
             continue
+        if kind not in kinds:
+            raise InputError(f"a flag for {kind}", f"one of {', '.join(kinds)}", "correct the flag")
         of_kind = {name: getattr(entry, name) for name in PROPERTIES}
         wrong = [name for name, value in of_kind.items() if value and name not in _own(kind)]
-        if kind not in kinds or wrong:
+        if wrong:
             raise InputError(
-                f"a flag for {' and '.join(wrong)} of {kind}" if wrong else f"a flag for {kind}",
-                f"encoding of colours, space and green of normals, among {', '.join(kinds)}",
+                f"a flag for {' and '.join(wrong)} of {kind}",
+                "encoding of colours, space and green of normals",
                 "correct the flag",
             )
 
@@ -166,6 +172,31 @@ def _refuse_tangent(used: Sequence[Guess]) -> None:
                 f"{one.value} --mesh MESH`; give --space {one.kind}=object if they are; or leave "
                 f"{one.kind} out with a --layout file",
             )
+
+
+def _refuse_swapped(guesses: Sequence[Guess]) -> None:
+    for one in guesses:
+        if one.value == "bgr" and one.confidence >= SURE:
+            raise InputError(
+                f"{one.kind} whose red and blue are swapped: {one.evidence}",
+                "skin in red, green and blue",
+                "write the files again as RGB (OpenCV writes what it calls BGR as RGB)",
+            )
+
+
+def _differs(one: Guess, item: SourceMap) -> bool:
+    """Whether a guess that is not sure enough to be used is of something else than the default."""
+    if one.subject == "range" or not _is_open(one, item):
+        return False
+    return one.value != getattr(item.record, one.subject)
+
+
+def _doubt_line(one: Guess, item: SourceMap) -> str:
+    taken = getattr(item.record, one.subject)
+    return (
+        f"{one.kind} is taken as {taken} by default, but looks {one.value} ({one.word}, "
+        f"{one.confidence:.2f}): say which with --{one.subject} {one.kind}={taken}|{one.value}"
+    )
 
 
 def _line(item: SourceMap, used: Sequence[Guess]) -> str:

@@ -39,11 +39,13 @@ class Packed:
     Attributes:
         folder: Where the shards are.
         samples: By split.
+        kinds: Of map, in every sample.
         report: What was found and decided, lines for people.
     """
 
     folder: Path
     samples: Mapping[str, int]
+    kinds: frozenset[str]
     report: tuple[str, ...]
 
 
@@ -115,6 +117,7 @@ def pack(
     if codec not in CODECS:
         raise InputError(f"codec {codec}", f"one of {', '.join(CODECS)}", "correct the flag")
     check_out(out.resolve())
+    _check_apart(source.resolve(), out.resolve())
     found = find_source(source, layout, said or {}, leave_out, patch)
     held = joined_terms([capture.terms for capture in found.captures], terms or NO_TERMS)
     _tell_terms(held, source, found.lent)
@@ -139,11 +142,14 @@ def pack(
         for plan in plan_shards(split, samples, samples_per_shard)
     ]
     counts = {split: len(samples) for split, samples in splits.items() if samples}
+    kinds = frozenset(found.captures[0].kinds)
+    if found.lent and "shape" in kinds:
+        kinds |= {"shape_normals"}  # derived, where they are not there
     report = (*found.report, *decided, *_count_lines(counts, len(plans)))
     if dry_run:
         report = (*report, _size_line(splits, codec))
         forget_maps()
-        return Packed(out.resolve(), counts, report)
+        return Packed(out.resolve(), counts, kinds, report)
     for line in report:
         log.info("%s", line)
     try:
@@ -153,7 +159,7 @@ def pack(
         )  # fmt: skip
     finally:
         forget_maps()
-    return Packed(out.resolve(), counts, report)
+    return Packed(out.resolve(), counts, kinds, report)
 
 
 def make_samples(items: Sequence[Sample]) -> Iterator[Patch]:
@@ -220,8 +226,26 @@ def _free_memory() -> int | None:
     return None if found is None else int(found[1]) << 10
 
 
+def _check_apart(source: Path, out: Path) -> None:
+    """Refuse a folder for shards within the source, where the next run would find them."""
+    if out.is_relative_to(source) or source.is_relative_to(out):
+        raise InputError(
+            f"{out} for the shards of {source}",
+            "a folder beside the source, not in it nor around it",
+            "name another folder",
+        )
+
+
 def _tell_terms(held: Sequence[Terms], source: Path, lent: bool) -> None:
-    for line in expiry_warnings(held, date.today(), str(source)):
+    today = date.today()
+    past = [one.expires for one in held if one.expires and date.fromisoformat(one.expires) < today]
+    if past:
+        raise InputError(
+            f"{source}, which must have been destroyed by {min(past)}",
+            "data that may still be copied",
+            "destroy it; or correct its date: --downloaded, --expires or subject.json",
+        )
+    for line in expiry_warnings(held, today, str(source)):
         log.warning("%s", line)
     if lent and all(one == NO_TERMS for one in held):
         log.warning(
@@ -260,7 +284,10 @@ def _scaled(capture: Capture, millimetres_per_unit: float | None) -> Capture:
 
 def _lent_scale(found: Source) -> float:
     if "shape" in found.captures[0].kinds:
-        log.warning("shape is taken as %g millimetres per unit", REALFACEDB_MILLIMETRES_PER_UNIT)
+        log.warning(
+            "shape is taken as %g millimetres per unit; --millimetres-per-unit says otherwise",
+            REALFACEDB_MILLIMETRES_PER_UNIT,
+        )
     return REALFACEDB_MILLIMETRES_PER_UNIT
 
 

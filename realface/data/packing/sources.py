@@ -3,7 +3,7 @@
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from realface.data.discovery.alignment import misaligned
@@ -19,6 +19,8 @@ from realface.data.packing.captures import (
     subject_folders,
 )
 from realface.data.packing.meanings import Said, settle
+from realface.data.packing.threads import in_threads
+from realface.data.workers import cores
 from realface.errors import InputError
 from realface.maps.kinds import REFLECTANCE
 from realface.maps.record import FILE_NAME
@@ -74,12 +76,39 @@ def find_source(
     else:
         paired = discover(source, read_layout(layout) if layout else None)
         found = _from_layout(paired, leave_out, patch)
+        if leave_out:
+            found = _readable(found)
         check_captures(found.captures)
         samples = read_samples(paired, _count(found.captures))
         _tell_misaligned(misaligned(samples))
     captures, lines = settle(found.captures, said, samples)
     check_spaces(captures)
     return Source(tuple(captures), found.lent, (*found.report, *lines))
+
+
+def _readable(found: Source) -> Source:
+    """Without captures of which a file cannot be decoded: each is read for that, all of it."""
+    errors = in_threads(_read_error, found.captures, cores())
+    bad = [error for error in errors if error is not None]
+    if not bad:
+        return found
+    captures = [one for one, error in zip(found.captures, errors, strict=True) if error is None]
+    if len(captures) < 2:
+        raise InputError(
+            f"{len(bad)} captures that cannot be read: {bad[0]}", "at least two", "copy them again"
+        )
+    more = " ..." if len(bad) > _LISTED else ""
+    line = f"left out: {len(bad)} that cannot be read: {'; '.join(bad[:_LISTED])}{more}"
+    return replace(found, captures=tuple(captures), report=(*found.report, line))
+
+
+def _read_error(capture: Capture) -> str | None:
+    try:
+        for item in capture.maps:
+            item.open()
+    except InputError as error:
+        return error.given
+    return None
 
 
 def _layout_of(captures: Sequence[Capture]) -> Layout:

@@ -221,7 +221,9 @@ def split_lent(
     Raises:
         InputError: If a map cannot be read, or all patches are of one group.
     """
-    groups = _groups(captures, scale, workers, progress)
+    folders = subjects_by_folder([capture.name for capture in captures])
+    skins = _groups(captures, scale, workers, progress)
+    groups = skins if folders is None else _joined(skins, folders)
     train, val = split_groups(groups, val_fraction, seed)
     samples = [
         LentPatch(capture, n, capture.maps[0].path.relative_to(source).as_posix(), scale)
@@ -231,14 +233,48 @@ def split_lent(
         "train": [samples[number] for number in train],
         "val": [samples[number] for number in val],
     }
-    return splits, (_group_line(groups),)
+    lines = [_group_line(skins, "shape" in captures[0].kinds)]
+    if folders is None:
+        log.warning("no subjects are known: validation patches may show faces seen in training")
+    else:
+        lines.append(f"{len(set(folders))} subjects told by folders; each is on one side")
+    return splits, tuple(lines)
+
+
+def subjects_by_folder(keys: Sequence[str]) -> list[int] | None:
+    """Numbers of the subjects whose folders patches lie in; None where folders tell of none.
+
+    They do where every key has one, and they are three or more, of two patches or more on average.
+    """
+    folders = [key.rpartition("/")[0] for key in keys]
+    names = sorted(set(folders))
+    if "" in names or len(names) < _TO_SPLIT or len(keys) < 2 * len(names):
+        return None
+    return [names.index(folder) for folder in folders]
+
+
+def _joined(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Groups that keep together what either of two keeps together."""
+    labels = list(other)
+    for members in _members(one):
+        together = {labels[n] for n in members}
+        if len(together) > 1:
+            first = min(together)
+            labels = [first if label in together else label for label in labels]
+    return labels
+
+
+def _members(groups: Sequence[int]) -> list[list[int]]:
+    found: dict[int, list[int]] = {}
+    for number, label in enumerate(groups):
+        found.setdefault(label, []).append(number)
+    return list(found.values())
 
 
 def _groups(
     captures: Sequence[Capture], scale: float, workers: int, progress: Progress | None
 ) -> list[int]:
     """The group of each patch: those that show the same skin share one."""
-    log.warning("no subjects are known: validation patches may show faces seen in training")
     if "shape" in captures[0].kinds:
         return group(in_threads(partial(signature_of, scale=scale), captures, workers, progress))
     log.warning("no shape: only copies of a patch are kept on one side, not those that overlap")
@@ -252,10 +288,12 @@ def _digest(capture: Capture) -> bytes:
     return hashlib.sha256(capture.maps[0].open().whole().numpy().tobytes()).digest()
 
 
-def _group_line(groups: Sequence[int]) -> str:
+def _group_line(groups: Sequence[int], by_skin: bool) -> str:
     sizes = Counter(groups)
-    linked = [size for size in sizes.values() if size > 1]
+    linked = sum(size for size in sizes.values() if size > 1)
+    if not by_skin:
+        return f"{len(groups)} patches, {linked} of them copies; overlaps unknown (no shape)"
     return (
-        f"{len(groups)} patches in {len(sizes)} groups that share no skin: {sum(linked)} patches "
+        f"{len(groups)} patches in {len(sizes)} groups that share no skin: {linked} patches "
         f"overlap others, the largest group has {max(sizes.values())}"
     )

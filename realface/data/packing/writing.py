@@ -144,9 +144,7 @@ def check_out(out: Path) -> None:
         InputError: If it is there and not an empty folder.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(
-            f"{out}, which exists", "a new or empty folder", "remove it or name another"
-        )
+        raise InputError(f"{out}, which exists", "a new or empty folder", "name another folder")
 
 
 def _make_shards(

@@ -2,16 +2,21 @@
 
 import json
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from realface.data.discovery.evidence import Guess
 from realface.data.discovery.layouts import Entry
+from realface.data.packing.captures import SourceMap
+from realface.data.packing.meanings import _differs, _doubt_line
 from realface.data.packing.sources import find_source
 from realface.errors import InputError
 from realface.maps.files import write_image
-from realface.maps.record import FILE_NAME, SIGNED_RANGE, UNIT_RANGE
+from realface.maps.record import FILE_NAME, SIGNED_RANGE, UNIT_RANGE, default_record
 from realface.maps.spaces import flip_green
 from tests.data.conftest import patch_maps, write_patches, write_subject
 from tests.faces import face_maps
@@ -144,13 +149,27 @@ def upside_down(maps):
     return {"shape": maps["shape"] * torch.tensor((1.0, -1.0, 1.0)).view(3, 1, 1)}
 
 
-@pytest.mark.parametrize(("change", "word"), [(swapped, "bgr"), (upside_down, "(x, -y, z)")])
-def test_what_realface_has_no_word_for_is_a_warning(tmp_path, caplog, change, word):
+def test_other_axes_are_a_warning(tmp_path, caplog):
     said = {None: Entry(space="object")}
     found(lent(tmp_path / "usual"), said)
-    assert word not in caplog.text
-    found(lent(tmp_path / "odd", change), said)
-    assert word in caplog.text
+    assert "(x, -y, z)" not in caplog.text
+    found(lent(tmp_path / "odd", upside_down), said)
+    assert "(x, -y, z)" in caplog.text
+
+
+def test_red_and_blue_that_are_swapped_are_refused(tmp_path):
+    with pytest.raises(InputError, match="diffuse_albedo whose red and blue are swapped"):
+        found(lent(tmp_path / "odd", swapped), {None: Entry(space="object")})
+
+
+def test_a_likely_guess_against_a_default_is_told_with_the_flag():
+    usual = default_record("diffuse_albedo", "x.tif", 8, 8, 16)
+    item = SourceMap("diffuse_albedo", Path("x.tif"), usual, ())
+    likely = Guess("diffuse_albedo", "encoding", "linear", 0.8, "dark")
+    assert _differs(likely, item)
+    assert "--encoding diffuse_albedo=srgb|linear" in _doubt_line(likely, item)
+    assert not _differs(replace(likely, value="srgb"), item)
+    assert not _differs(likely, replace(item, declared=("encoding",)))
 
 
 def test_maps_of_which_no_key_pairs_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from realface.data.packing.pack import pack
 from realface.data.packing.patch_folder import LentPatch
 from realface.data.packing.sources import find_source
+from realface.data.packing.splits import subjects_by_folder
 from realface.data.samples import read_patch
 from realface.data.verify import verify
 from realface.errors import InputError
@@ -228,3 +229,58 @@ def test_normals_in_another_space_are_refused_with_the_way_out(tmp_path, space):
     layout = layout_of(tmp_path, {"specular_normals": said, "diffuse_albedo": repr(albedo)})
     with pytest.raises(InputError, match=rf"(?s)specular_normals.*{space}.*realface add"):
         pack(source, tmp_path / "out", layout=layout)
+
+
+def test_folders_of_patches_are_subjects(tmp_path, caplog):
+    """No shape to tell what overlaps; the folders tell whose they are."""
+    kinds = {"diffuse_albedo": "{key}_DiffAlb.png", "specular_normals": "{key}_SpecNrm.png"}
+    for number, path in enumerate(sorted(write_patches(tmp_path / "in", kinds, 12).iterdir())):
+        (path.parent / f"s{number // 6}").mkdir(exist_ok=True)
+        path.rename(path.parent / f"s{number // 6}" / path.name)
+    packed = pack(tmp_path / "in", tmp_path / "out", val_fraction=0.25)
+    assert packed.samples == {"train": 9, "val": 3}
+    sides = [
+        {patch.source.partition("/")[0] for patch in patches}
+        for patches in (
+            [read_patch(one, "here") for one in samples_of(tmp_path / "out", split)]
+            for split in ("train", "val")
+        )
+    ]
+    assert len(sides[1]) == 1
+    assert not sides[0] & sides[1]
+    assert "4 subjects told by folders" in " ".join(packed.report)
+    assert "no subjects are known" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (["a/1", "a/2", "b/1", "b/2", "c/1", "c/2"], [0, 0, 1, 1, 2, 2]),
+        (["a/1", "a/2", "b/1", "b/2"], None),  # two: train and test, perhaps
+        (["a/1", "b/1", "c/1", "d/1"], None),  # a folder for each patch
+        (["1", "2", "a/1", "a/2", "b/1", "b/2"], None),
+    ],
+)
+def test_when_folders_tell_of_subjects(keys, told):
+    assert subjects_by_folder(keys) == told
+
+
+def test_what_cannot_be_decoded_is_left_out_if_that_is_asked_for(tmp_path):
+    source = write_patches(tmp_path / "in", DEFAULT, count=6)
+    spoilt = source / "shape" / "0003.png"
+    spoilt.write_bytes(spoilt.read_bytes()[:-60])
+    with pytest.raises(InputError, match=r"0003\.png"):
+        pack(source, tmp_path / "out")
+    packed = pack(source, tmp_path / "out", leave_out=True)
+    assert sum(packed.samples.values()) == 5
+    assert "left out: 1 that cannot be read" in " ".join(packed.report)
+
+
+def test_textures_need_not_pair(tmp_path):
+    source = write_patches(tmp_path / "in", DEFAULT)
+    (source / "texture").mkdir()
+    for path in sorted((source / "diffuse_albedo").iterdir())[:2]:
+        shutil.copy(path, source / "texture" / path.name)
+    packed = pack(source, tmp_path / "out")
+    assert "texture: 2 files, not packed" in " ".join(packed.report)
+    assert "texture" not in index_of(tmp_path / "out").kinds
