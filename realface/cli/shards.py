@@ -104,7 +104,7 @@ def _add_meanings(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--layout",
         type=Path,
-        help="YAML of `kind: pattern with {key}`, or `kind: {files: pattern, space:, green:, "
+        help="YAML of `kind: pattern with {key}`, or `kind: {files: 'pattern', space:, green:, "
         "encoding:}` (names tell)",
     )
     for name, values in _SAID.items():
@@ -186,5 +186,5 @@ def verify(arguments: Sequence[str]) -> int:
         faults = verify_shards(given.shards, update, given.workers)
     for fault in faults:
         say(fault)
-    say(f"{len(faults)} faults" if faults else "no faults")
+    say(f"{len(faults) or 'no'} fault{'' if len(faults) == 1 else 's'}")
     return 1 if faults else 0

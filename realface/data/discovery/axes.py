@@ -131,6 +131,14 @@ def guess_shape(samples: Samples, turns: Mapping[str, Turn]) -> list[Guess]:
     return [_guess_range(pixels, points), guess]
 
 
+def guess_normals_axes(kind: str, turn: Turn) -> Guess:
+    """Axes of normals in object space, where other normals show that the shape's are right."""
+    evidence = f"they fit the normals of shape with a cosine of {turn.cosine:.2f}"
+    if not turn.is_usual:
+        evidence += f" if so, of {turn.as_stored:.2f} if {RIGHT}"
+    return Guess(kind, "axes", _named(turn.rotation), turn.confidence, evidence)
+
+
 def _against(kind: str, turn: Turn, alone: Values, by_itself: Guess) -> Guess:
     """The axes that normals tell, of the two that fit them the one nearer to what points tell."""
     axes = turn.rotation.T * (1 if (turn.rotation.T * alone).sum() >= 0 else -1)

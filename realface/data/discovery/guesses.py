@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from realface.data.discovery.axes import Turn, guess_shape
-from realface.data.discovery.evidence import SURE, Guess, chance, odds, sign_confidence
+from realface.data.discovery.axes import Turn, guess_normals_axes, guess_shape
+from realface.data.discovery.evidence import SURE, Guess, chance, most_sure, odds, sign_confidence
 from realface.data.discovery.guess_normals import guess_normals
 from realface.data.discovery.layouts import Entry
 from realface.data.discovery.samples import Samples, Values, as_floats
@@ -41,7 +41,9 @@ def guess(samples: Samples) -> list[Guess]:
         if kind in of_normals:
             guesses += of_normals[kind]
         elif kind == "shape":
-            guesses += guess_shape(samples, turns)
+            usual = {kind: turn for kind, turn in turns.items() if turn.is_usual}
+            guesses += guess_shape(samples, usual or turns)
+            guesses += [guess_normals_axes(kind, turns[kind]) for kind in turns if usual]
         elif kind in ("diffuse_albedo", "texture"):
             guesses += _guess_colours(kind, pixels)
         elif kind == "specular_albedo":
@@ -109,12 +111,15 @@ def _mean_colour(pixels: Array) -> Values | None:
 def _guess_channels(kind: str, means: Sequence[Values]) -> Guess:
     redder = [float(np.log(mean[0] / mean[2])) for mean in means]
     value = "rgb" if np.mean(redder) >= 0 else "bgr"
-    share = np.mean([(mean[0] > mean[1] > mean[2]) == (value == "rgb") for mean in means])
+    ordered = [mean if value == "rgb" else mean[::-1] for mean in means]
+    share = np.mean([mean[0] > mean[1] > mean[2] for mean in ordered])
+    # Make-up may be blue, and two patches of it are no skin.
+    sure = min(sign_confidence(redder, 0.2), most_sure(len(means)), 0.5 + 0.5 * float(share))
     evidence = (
         f"mean {_numbers(np.mean(means, axis=0))}; skin has red > green > blue, "
         f"as {share:.0%} of samples have in {value} order"
     )
-    return Guess(kind, "channels", value, sign_confidence(redder, 0.2), evidence)
+    return Guess(kind, "channels", value, sure, evidence)
 
 
 def _guess_encoding(kind: str, means: Sequence[Values], pixels: Sequence[Array]) -> Guess:

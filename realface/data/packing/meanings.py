@@ -176,7 +176,15 @@ def _refuse_tangent(used: Sequence[Guess]) -> None:
 
 def _refuse_swapped(guesses: Sequence[Guess]) -> None:
     for one in guesses:
-        if one.value == "bgr" and one.confidence >= SURE:
+        if one.confidence < SURE:
+            continue
+        if one.subject == "axes" and one.value != RIGHT and one.kind != "shape":
+            raise InputError(
+                f"{one.kind} whose channels seem to be {one.value}: {one.evidence}",
+                f"{RIGHT} in red, green and blue, as the other normals have it",
+                "write these files again, or leave the kind out with a --layout file",
+            )
+        if one.value == "bgr":
             raise InputError(
                 f"{one.kind} whose red and blue are swapped: {one.evidence}",
                 "skin in red, green and blue",

@@ -12,11 +12,12 @@ from statistics import fmean
 from realface.data.codecs import CODECS
 from realface.data.index import Terms, expiry_warnings
 from realface.data.packing.captures import Capture, fingerprint
+from realface.data.packing.lent_splits import split_lent
 from realface.data.packing.meanings import Said
 from realface.data.packing.patch_folder import REALFACEDB_MILLIMETRES_PER_UNIT
 from realface.data.packing.patches import Cutting, forget_maps
 from realface.data.packing.sources import Source, find_source
-from realface.data.packing.splits import Sample, split_lent, split_subjects
+from realface.data.packing.splits import Sample, split_subjects
 from realface.data.packing.terms import NO_TERMS, joined_terms
 from realface.data.packing.writing import check_out, plan_shards, write_shards
 from realface.data.samples import Patch, write_patch

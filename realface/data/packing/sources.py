@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _LISTED = 5  # of what is wrong, in an error
 _PATCHES_READ, _MAPS_READ = 16, 2  # captures that guesses look at; a large map takes a second
 _LARGE = 2048  # px, side of a map from which on few are read
+_LARGEST_PATCH, _FEW = 1024, 20  # px; more squares of at most this side are patches, not maps
 _NOT_TAKEN = ("unrecognised", "ambiguous")  # told, and no reason to stop
 
 
@@ -76,7 +77,7 @@ def find_source(
     else:
         paired = discover(source, read_layout(layout) if layout else None)
         found = _from_layout(paired, leave_out, patch)
-        if leave_out:
+        if leave_out and found.lent:
             found = _readable(found)
         check_captures(found.captures)
         samples = read_samples(paired, _count(found.captures))
@@ -87,7 +88,7 @@ def find_source(
 
 
 def _readable(found: Source) -> Source:
-    """Without captures of which a file cannot be decoded: each is read for that, all of it."""
+    """Without patches of which a file cannot be decoded: each is read for that, all of it."""
     errors = in_threads(_read_error, found.captures, cores())
     bad = [error for error in errors if error is not None]
     if not bad:
@@ -164,7 +165,8 @@ def _from_layout(layout: Layout, leave_out: bool, patch: int) -> Source:
             f"{layout.source} with {len(faults)} files or keys that do not fit: "
             f"{'; '.join(faults[:_LISTED])}{'; ...' if len(faults) > _LISTED else ''}",
             "the same keys for every kind, in one size, that can be read",
-            "complete or remove these, or pack without them: --leave-out"
+            "complete or remove these, say which files are meant in a --layout file, or pack "
+            "without them: --leave-out"
             if keys
             else "give a --layout file that says how they pair",
         )
@@ -200,7 +202,22 @@ def _is_lent(layout: Layout, patch: int) -> bool:
             "patches, or whole maps to cut them from",
             "pack them separately, or give the side of the patches as --patch",
         )
-    return 2 * small > len(sides)
+    lent = 2 * small > len(sides)
+    _check_cut(layout, patch, lent)
+    return lent
+
+
+def _check_cut(layout: Layout, patch: int, lent: bool) -> None:
+    """Refuse to cut patches out of what looks like patches: many small squares of one size."""
+    sizes = {layout.forms[path][0] for keys in layout.files.values() for path in keys.values()}
+    height, width = next(iter(sizes))
+    is_square = len(sizes) == 1 and height == width <= _LARGEST_PATCH
+    if not lent and is_square and len(layout.keys) > _FEW:
+        raise InputError(
+            f"--patch {patch} for {len(layout.keys)} patches of {height}x{width}",
+            "patches that are kept whole",
+            f"leave --patch out, and train with --data.crop {patch}",
+        )
 
 
 def _whole_keys(layout: Layout, lent: bool) -> tuple[list[str], list[str]]:

@@ -1,18 +1,13 @@
-"""Which samples train and which validate: by subject, by block of a map, by group of patches."""
+"""Which samples of subjects train and which validate: by subject, or by block of a map."""
 
-import hashlib
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from realface.data.packing.captures import Capture
-from realface.data.packing.groups import group, split_groups
-from realface.data.packing.patch_folder import LentPatch, signature_of
 from realface.data.packing.patches import (
     Cut,
     Cutting,
@@ -29,7 +24,7 @@ from realface.errors import InputError
 log = logging.getLogger(__name__)
 
 GUARD = 512  # texels between training and validation patches of one map
-_TO_SPLIT = 3  # subjects, from which on whole ones are kept for validation
+LEAST_SUBJECTS = 3  # subjects, from which on whole ones are kept for validation
 _MEASURED_AT_ONCE = 2  # subjects: each takes 1.5 GB at 6144 x 4096
 
 
@@ -76,7 +71,7 @@ def split_subjects(
         min(workers, _MEASURED_AT_ONCE),
         progress,
     )
-    side = _by_subject if len(captures) >= _TO_SPLIT else _by_block
+    side = _by_subject if len(captures) >= LEAST_SUBJECTS else _by_block
     sides = side(captures, measured, cutting, val_fraction)
     _require_patches(len(captures), sides)
     splits: Splits = {
@@ -196,104 +191,3 @@ def _empty_lines(captures: Sequence[Capture], measured: Sequence[Measured]) -> l
         capture.name for capture, one in zip(captures, measured, strict=True) if not one.places
     ]
     return [f"subjects without a patch inside their mask: {', '.join(empty)}"] if empty else []
-
-
-def split_lent(
-    source: Path,
-    captures: Sequence[Capture],
-    scale: float,
-    val_fraction: float,
-    seed: int,
-    workers: int,
-    progress: Progress | None = None,
-) -> tuple[Splits, tuple[str, ...]]:
-    """Lent patches by split, near-duplicates on one side; and lines for people.
-
-    Args:
-        source: The folder that they lie in.
-        captures: The patches.
-        scale: Millimetres per unit of their ``shape``.
-        val_fraction: Share of the patches that validates.
-        seed: Of the choice.
-        workers: Signatures are made in as many threads.
-        progress: Called with (signatures made, patches in all).
-
-    Raises:
-        InputError: If a map cannot be read, or all patches are of one group.
-    """
-    folders = subjects_by_folder([capture.name for capture in captures])
-    skins = _groups(captures, scale, workers, progress)
-    groups = skins if folders is None else _joined(skins, folders)
-    train, val = split_groups(groups, val_fraction, seed)
-    samples = [
-        LentPatch(capture, n, capture.maps[0].path.relative_to(source).as_posix(), scale)
-        for n, capture in enumerate(captures)
-    ]
-    splits: Splits = {
-        "train": [samples[number] for number in train],
-        "val": [samples[number] for number in val],
-    }
-    lines = [_group_line(skins, "shape" in captures[0].kinds)]
-    if folders is None:
-        log.warning("no subjects are known: validation patches may show faces seen in training")
-    else:
-        lines.append(f"{len(set(folders))} subjects told by folders; each is on one side")
-    return splits, tuple(lines)
-
-
-def subjects_by_folder(keys: Sequence[str]) -> list[int] | None:
-    """Numbers of the subjects whose folders patches lie in; None where folders tell of none.
-
-    They do where every key has one, and they are three or more, of two patches or more on average.
-    """
-    folders = [key.rpartition("/")[0] for key in keys]
-    names = sorted(set(folders))
-    if "" in names or len(names) < _TO_SPLIT or len(keys) < 2 * len(names):
-        return None
-    return [names.index(folder) for folder in folders]
-
-
-def _joined(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    """Groups that keep together what either of two keeps together."""
-    labels = list(other)
-    for members in _members(one):
-        together = {labels[n] for n in members}
-        if len(together) > 1:
-            first = min(together)
-            labels = [first if label in together else label for label in labels]
-    return labels
-
-
-def _members(groups: Sequence[int]) -> list[list[int]]:
-    found: dict[int, list[int]] = {}
-    for number, label in enumerate(groups):
-        found.setdefault(label, []).append(number)
-    return list(found.values())
-
-
-def _groups(
-    captures: Sequence[Capture], scale: float, workers: int, progress: Progress | None
-) -> list[int]:
-    """The group of each patch: those that show the same skin share one."""
-    if "shape" in captures[0].kinds:
-        return group(in_threads(partial(signature_of, scale=scale), captures, workers, progress))
-    log.warning("no shape: only copies of a patch are kept on one side, not those that overlap")
-    first: dict[bytes, int] = {}
-    digests = in_threads(_digest, captures, workers, progress)
-    return [first.setdefault(digest, n) for n, digest in enumerate(digests)]
-
-
-def _digest(capture: Capture) -> bytes:
-    """Of a patch's pixels, in the first of its maps."""
-    return hashlib.sha256(capture.maps[0].open().whole().numpy().tobytes()).digest()
-
-
-def _group_line(groups: Sequence[int], by_skin: bool) -> str:
-    sizes = Counter(groups)
-    linked = sum(size for size in sizes.values() if size > 1)
-    if not by_skin:
-        return f"{len(groups)} patches, {linked} of them copies; overlaps unknown (no shape)"
-    return (
-        f"{len(groups)} patches in {len(sizes)} groups that share no skin: {linked} patches "
-        f"overlap others, the largest group has {max(sizes.values())}"
-    )

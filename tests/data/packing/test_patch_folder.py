@@ -5,10 +5,10 @@ import shutil
 import pytest
 import torch
 
+from realface.data.packing.lent_splits import subjects_by_folder
 from realface.data.packing.pack import pack
 from realface.data.packing.patch_folder import LentPatch
 from realface.data.packing.sources import find_source
-from realface.data.packing.splits import subjects_by_folder
 from realface.data.samples import read_patch
 from realface.data.verify import verify
 from realface.errors import InputError
