@@ -136,7 +136,8 @@ def guess_normals_axes(kind: str, turn: Turn) -> Guess:
     evidence = f"they fit the normals of shape with a cosine of {turn.cosine:.2f}"
     if not turn.is_usual:
         evidence += f" if so, of {turn.as_stored:.2f} if {RIGHT}"
-    return Guess(kind, "axes", _named(turn.rotation), turn.confidence, evidence)
+    axes = RIGHT if turn.is_usual else _named(turn.matrix)  # which swaps need not be rotations
+    return Guess(kind, "axes", axes, turn.confidence, evidence)
 
 
 def _against(kind: str, turn: Turn, alone: Values, by_itself: Guess) -> Guess:

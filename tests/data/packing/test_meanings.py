@@ -15,7 +15,7 @@ from realface.data.packing.captures import SourceMap
 from realface.data.packing.meanings import _differs, _doubt_line
 from realface.data.packing.sources import find_source
 from realface.errors import InputError
-from realface.maps.files import write_image
+from realface.maps.files import read_image, write_image
 from realface.maps.record import FILE_NAME, SIGNED_RANGE, UNIT_RANGE, default_record
 from realface.maps.spaces import flip_green
 from tests.data.conftest import patch_maps, write_patches, write_subject
@@ -160,6 +160,25 @@ def test_other_axes_are_a_warning(tmp_path, caplog):
 def test_red_and_blue_that_are_swapped_are_refused(tmp_path):
     with pytest.raises(InputError, match="diffuse_albedo whose red and blue are swapped"):
         found(lent(tmp_path / "odd", swapped), {None: Entry(space="object")})
+
+
+def test_normals_whose_channels_are_swapped_are_refused(tmp_path):
+    """The other normals show that it is not the shape."""
+    kinds = KINDS | {"diffuse_normals": "diffuse_normals/{key}.png"}
+    source = write_patches(tmp_path / "in", kinds, count=16, size=64)
+    found(source)
+    for path in sorted((source / "diffuse_normals").iterdir()):
+        write_image(path, read_image(path)[..., ::-1].copy())
+    with pytest.raises(InputError, match=r"diffuse_normals whose channels seem to be \(z, y, x\)"):
+        found(source)
+
+
+def test_blue_skin_is_a_warning_at_most(tmp_path):
+    def painted(maps):
+        colour = torch.tensor((0.65, 0.45, 0.85)).view(3, 1, 1)
+        return {"diffuse_albedo": 2 * (0.2 * maps["diffuse_albedo"] + 0.8 * colour) - 1}
+
+    found(lent(tmp_path / "odd", painted), {None: Entry(space="object")})
 
 
 def test_a_likely_guess_against_a_default_is_told_with_the_flag():
