@@ -94,7 +94,7 @@ def test_scale_of_shape(tmp_path, caplog):
     pack(source, tmp_path / "out", millimetres_per_unit=2.0)
     torch.testing.assert_close(packed_patches(tmp_path / "out")[0].maps["shape"], two,
                                atol=1e-4, rtol=0)  # fmt: skip
-    assert "taken as" not in caplog.text
+    assert "shape is taken as" not in caplog.text
 
 
 def test_folders_of_other_names_are_found_and_layout_files_say_where(tmp_path):
