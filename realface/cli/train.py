@@ -1,8 +1,6 @@
 """`train.py`: LightningCLI with the project's loggers, checkpoints and resume."""
 
 import logging
-import netrc
-import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,6 +25,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from realface.cli.config_errors import in_words
 from realface.cli.console import run
+from realface.cli.wandb_run import wandb_id, wandb_mode
 from realface.data.datamodule import ReflectanceDataModule
 from realface.data.patch_datamodule import PatchDataModule
 from realface.errors import FailureError, InputError, is_out_of_memory
@@ -161,7 +160,7 @@ class TrainCLI(LightningCLI):
     def _loggers(self, wandb: str) -> list[Any]:
         # Numbered folders: a resumed run keeps the metrics of the runs before.
         loggers: list[Any] = [CSVLogger(self.run_dir, name="logs")]
-        mode = _wandb_mode(wandb)
+        mode = wandb_mode(wandb)
         if mode != "disabled":
             loggers.append(
                 WandbLogger(
@@ -170,7 +169,7 @@ class TrainCLI(LightningCLI):
                     project="realface",
                     offline=mode == "offline",
                     mode=mode,
-                    id=_wandb_id(self.run_dir),
+                    id=wandb_id(self.run_dir),
                     resume="allow",
                 )
             )
@@ -341,38 +340,6 @@ def _leave_out_noise() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
-
-
-def _wandb_mode(asked: str) -> str:
-    """``online``, ``offline`` or ``disabled``; ``auto`` follows WANDB_MODE, then the login."""
-    if asked != "auto":
-        return asked
-    stated = {"dryrun": "offline"}.get(mode := os.environ.get("WANDB_MODE", ""), mode)
-    if stated in ("online", "offline", "disabled"):
-        return stated
-    return "online" if _logged_in() else "offline"
-
-
-def _logged_in() -> bool:
-    """Whether W&B has a key; asked of the places it looks in, for `wandb.api` would go online."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    stated = os.environ.get("NETRC")
-    files = [Path(stated)] if stated else [Path.home() / name for name in (".netrc", "_netrc")]
-    for file in files:
-        try:
-            if netrc.netrc(file.expanduser()).authenticators("api.wandb.ai") is not None:
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
-
-
-def _wandb_id(run_dir: Path) -> str | None:
-    """The id of the run that the folder holds, from the names that W&B gives its own folders."""
-    earlier = sorted(run_dir.glob("wandb/*run-*-*"), key=lambda folder: folder.stat().st_mtime)
-    # [offline-]run-DATE_TIME-ID, and -1 behind it for a second one in the same second.
-    return earlier[-1].name.removeprefix("offline-").split("-")[2] if earlier else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

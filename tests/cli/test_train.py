@@ -11,7 +11,8 @@ import torch
 import wandb
 import yaml
 
-from realface.cli.train import RunConfig, ShortBar, _logged_in, _wandb_id, _wandb_mode
+from realface.cli.train import RunConfig, ShortBar
+from realface.cli.wandb_run import logged_in, wandb_id, wandb_mode
 from realface.data.packing.pack import pack
 from realface.translators.panels import PanelWriter
 from tests.cli.command import PARTS, TINY_NETWORK, run
@@ -204,13 +205,13 @@ def nobody(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [".netrc", "_netrc", "elsewhere"])
 def test_wandb_login_is_found(nobody, monkeypatch, name):
-    assert not _logged_in()
+    assert not logged_in()
     (nobody / name).write_text("machine api.wandb.ai\n  login user\n  password secret\n")
     if name == "elsewhere":
         monkeypatch.setenv("NETRC", str(nobody / name))
-    assert _logged_in()
-    assert _wandb_mode("auto") == "online"
-    assert _wandb_mode("offline") == "offline"
+    assert logged_in()
+    assert wandb_mode("auto") == "online"
+    assert wandb_mode("offline") == "offline"
 
 
 @pytest.mark.parametrize(
@@ -220,17 +221,17 @@ def test_wandb_login_is_found(nobody, monkeypatch, name):
 def test_wandb_mode_of_the_environment(nobody, monkeypatch, stated, mode):
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     monkeypatch.setenv("WANDB_MODE", stated)
-    assert _wandb_mode("auto") == mode
-    assert _wandb_mode("online") == "online"
+    assert wandb_mode("auto") == mode
+    assert wandb_mode("online") == "online"
 
 
 def test_wandb_run_of_the_folder_goes_on(tmp_path):
-    assert _wandb_id(tmp_path) is None
+    assert wandb_id(tmp_path) is None
     for number, name in enumerate(("run-20260101_101010-abc12345", "offline-run-20260102_1-xyz")):
         (tmp_path / "wandb" / name).mkdir(parents=True)
         os.utime(tmp_path / "wandb" / name, (number, number))
     (tmp_path / "wandb" / "latest-run").mkdir()
-    assert _wandb_id(tmp_path) == "xyz"
+    assert wandb_id(tmp_path) == "xyz"
 
 
 def test_crop_larger_than_the_patches(tmp_path, capsys, shards):

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from realface.data import remote
 from realface.data.index import INDEX_NAME, TABLE_NAME, Index, parse_index, parse_table
 from realface.data.packing.pack import pack
 from realface.maps.files import write_image
@@ -146,3 +147,13 @@ def fit(data: pl.LightningDataModule, epochs: int, folder: Path | None = None, *
     )  # fmt: skip
     trainer.fit(collector, datamodule=data, weights_only=True, **more)
     return collector
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Waits for servers that a test can afford."""
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(remote, "READ_SECONDS", 0.5)
+    remote._client.cache_clear()
+    yield
+    remote._client.cache_clear()

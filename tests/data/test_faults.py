@@ -167,7 +167,7 @@ def test_an_index_cannot_lead_anywhere_else(copy, tmp_path, name):
     assert not victim.exists()
 
 
-@pytest.mark.parametrize("location", ["pipe:cat x.tar", "pipe:touch /tmp/x", "ssh://host/shards"])
+@pytest.mark.parametrize("location", ["pipe:cat x.tar", "pipe:touch x", "ssh://host/shards"])
 def test_locations_that_run_programs_are_refused(location):
     with pytest.raises(InputError):
         module(location)

@@ -28,16 +28,6 @@ DATA = bytes(range(256)) * 4096  # 1 MiB in which every 256 bytes tell their pla
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Waits that a test can afford."""
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(remote, "READ_SECONDS", 0.5)
-    remote._client.cache_clear()
-    yield
-    remote._client.cache_clear()
-
-
-@pytest.fixture
 def folder(tmp_path) -> Path:
     (tmp_path / "shard.tar").write_bytes(DATA)
     return tmp_path

@@ -2,21 +2,13 @@
 
 import pytest
 
-from realface.data import remote
 from realface.data.datamodule import ReflectanceDataModule
 from realface.data.shard_set import open_shards, read_index
 from realface.data.verify import verify
 from realface.errors import FailureError, InputError
 from tests.data.serving import serve
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(remote, "READ_SECONDS", 0.5)
-    remote._client.cache_clear()
-    yield
-    remote._client.cache_clear()
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def module(shards, **arguments) -> ReflectanceDataModule:
