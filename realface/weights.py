@@ -20,11 +20,14 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.files import disk_failure, partial_path
-from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.channels import assemble, input_channels, input_kinds, output_to_map
+from realface.maps.kinds import REFLECTANCE
 from realface.networks.generator import GENERATORS, Generator
+from realface.networks.interface import Interface, NormalSpace
 
-VERSION = 1
+VERSION = 2
+JOINT = "joint"
+"""Name of the translator that makes several maps at once."""
+
 PREFIX = "generator."
 """Of the generator's tensors in a checkpoint."""
 
@@ -37,75 +40,101 @@ class Descriptor:
     """What a generator is, reads and writes.
 
     Attributes:
-        translator: Its name: the map that it makes.
+        translator: Its name: the map that it makes, or ``joint``.
         inputs: Words of `realface.networks.channels.INPUTS`, in the order of its channels.
+        outputs: Kinds of map that it makes, in the order of its channels.
         generator: Its name in `realface.networks.generator.GENERATORS`.
         arguments: Of its constructor.
         multiple_of: Height and width of its input must be multiples of this [px].
         receptive_margin: How far an input texel reaches [px], statistics of norms aside.
         spatial_statistics: Whether its output depends on statistics of the whole window.
+        space: Of the normals in its channels; the maps are in object space either way.
+        frame_millimetres: In tangent space, sigma of the low-pass of ``shape_normals`` that
+            makes the frame [mm].
         millimetres_per_texel: Of the maps that it was trained on; None: not known.
         metrics: On validation data, when it was saved.
+        data: What it was trained on: ``samples``, ``subjects``, and ``terms``, each with
+            ``source``, ``licence`` and ``expires``; what is not known is left out.
+        epochs: Trained.
         licence: On what terms it may be used; None: the trainer has not said.
         version: Of this format.
     """
 
     translator: str
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     generator: str
     arguments: Mapping[str, Any]
     multiple_of: int
     receptive_margin: int
     spatial_statistics: bool
+    space: NormalSpace = "object"
+    frame_millimetres: float = 0.0
     millimetres_per_texel: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 0
     licence: str | None = None
     version: int = VERSION
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise ValueError(f"version={self.version}, and this realface reads {VERSION}")
-        if self.translator not in REFLECTANCE:
-            raise ValueError(f"translator={self.translator!r} is not among {REFLECTANCE}")
+        if self.translator not in (*REFLECTANCE, JOINT):
+            raise ValueError(f"translator={self.translator!r} is not among {REFLECTANCE}, {JOINT}")
+        if self.translator != JOINT and self.outputs != (self.translator,):
+            raise ValueError(f"outputs={self.outputs} are not those of {self.translator}")
         if self.generator not in GENERATORS:
             raise ValueError(f"generator={self.generator!r} is not among {tuple(GENERATORS)}")
         read, made = self.arguments["in_channels"], self.arguments["out_channels"]
-        if input_channels(self.inputs) != read:
+        if self.interface.in_channels != read:
             raise ValueError(f"inputs={self.inputs} do not fill in_channels={read}")
-        if KINDS[self.translator].channels != made:
-            raise ValueError(f"out_channels={made} are not those of {self.translator}")
+        if self.interface.out_channels != made:
+            raise ValueError(f"out_channels={made} are not those of {', '.join(self.outputs)}")
+
+    @property
+    def interface(self) -> Interface:
+        """Its maps and channels."""
+        sigma = 0.0
+        if self.space == "tangent":
+            if not self.millimetres_per_texel:
+                raise ValueError("tangent space, and millimetres_per_texel is not known")
+            sigma = self.frame_millimetres / self.millimetres_per_texel
+        return Interface(self.inputs, self.outputs, self.space, sigma)
 
 
 class TrainedTranslator:
-    """A generator ready to run: maps in, one reflectance map out.
+    """A generator ready to run: maps in, reflectance maps out.
 
     Attributes:
         descriptor: What it is.
         source: The file it came from.
+        generator: The network.
     """
 
     def __init__(self, descriptor: Descriptor, generator: Generator, source: Path) -> None:
         self.descriptor, self.source = descriptor, source
-        self._generator = generator.eval().requires_grad_(False)
+        self.generator = generator.eval().requires_grad_(False)
+        self._interface = descriptor.interface
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of map that it reads."""
-        return input_kinds(self.descriptor.inputs)
+        return self._interface.kinds
 
     @property
     def minimum_size(self) -> int:
         """Least height and width of its input [px]."""
-        return self._generator.minimum_size
+        return self.generator.minimum_size
 
     def to(self, device: torch.device | str) -> "TrainedTranslator":
         """Move the generator to a device."""
-        self._generator.to(device)
+        self.generator.to(device)
         return self
 
     def state(self) -> dict[str, Tensor]:
         """The generator's tensors."""
-        return self._generator.state_dict()
+        return self.generator.state_dict()
 
     def __call__(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Predict.
@@ -116,13 +145,12 @@ class TrainedTranslator:
                 are in training.
 
         Returns:
-            The map under the translator's name: albedo as encoded, unclamped; normals unit.
+            The maps that it makes, by kind: albedo as encoded, unclamped; normals unit, in object
+            space.
         """
-        inputs = assemble(maps, self.descriptor.inputs)
-        if "mask" in maps:
-            inputs = inputs * maps["mask"]
-        name = self.descriptor.translator
-        return {name: output_to_map(self._generator(inputs), name)}
+        frame = self._interface.frame(maps)
+        raw = self.generator(self._interface.read(maps, frame))
+        return self._interface.absolute(self._interface.split(raw), frame)
 
 
 def load_checkpoint(path: Path) -> TrainedTranslator:
@@ -216,7 +244,8 @@ def model_card(descriptor: Descriptor) -> str:
     lines = [
         f"# {descriptor.translator}",
         "",
-        f"A realface translator: {', '.join(descriptor.inputs)} to {descriptor.translator}.",
+        f"A realface translator: {', '.join(descriptor.inputs)} to "
+        f"{', '.join(descriptor.outputs)}.",
         "",
         f"- generator: {descriptor.generator}, {_parameters(descriptor) / 1e6:.1f} M parameters",
         f"- sizes: multiples of {descriptor.multiple_of} px",
@@ -251,7 +280,8 @@ def _descriptor_from(data: Mapping[str, Any]) -> Descriptor:
     unknown = sorted(set(data) - {item.name for item in fields(Descriptor)})
     if unknown:
         raise ValueError(f"unknown keys {', '.join(unknown)} in the descriptor")
-    return Descriptor(**{**data, "inputs": tuple(data["inputs"])})
+    lists = {name: tuple(data[name]) for name in ("inputs", "outputs")}
+    return Descriptor(**{**data, **lists})
 
 
 def _first_line(error: Exception) -> str:

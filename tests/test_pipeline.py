@@ -331,7 +331,7 @@ def test_running_out_of_memory_is_told_with_the_way_out(tmp_path, face, error):
         raise error
 
     trained = translators(["diffuse_albedo"], folder=tmp_path)
-    trained["diffuse_albedo"]._generator.forward = hungry
+    trained["diffuse_albedo"].generator.forward = hungry
     with pytest.raises(FailureError, match="smaller --window"):
         Job(Subject(face), trained).run(tmp_path / "out")
 
@@ -341,7 +341,7 @@ def test_other_errors_of_a_network_are_not_taken_for_memory(tmp_path, face):
         raise RuntimeError("shapes do not match")
 
     trained = translators(["diffuse_albedo"], folder=tmp_path)
-    trained["diffuse_albedo"]._generator.forward = broken
+    trained["diffuse_albedo"].generator.forward = broken
     with pytest.raises(RuntimeError, match="shapes do not match"):
         Job(Subject(face), trained).run(tmp_path / "out")
 
@@ -399,7 +399,7 @@ def test_disagreement_counts_texels_of_the_mask_alone(tmp_path, face):
     def jumping(channels):  # the next window differs by a half everywhere
         return torch.full_like(channels[:, :1], float(next(numbers) % 2))
 
-    trained["specular_albedo"]._generator.forward = jumping
+    trained["specular_albedo"].generator.forward = jumping
     job = Job(Subject(face), trained, window=64, overlap=32)
     one = job.run(tmp_path / "out")["specular_albedo"].disagreement["specular_albedo"]
     assert (one.mean, one.max) == (0.5, 0.5)

@@ -71,7 +71,7 @@ def rewritten(folder, **changed):
     ("changed", "words"),
     [
         ({"colour": 1}, "unknown keys colour"),
-        ({"version": 2}, "version=2"),
+        ({"version": 1}, "version=1"),
         ({"translator": "shoe_size"}, "shoe_size"),
         ({"generator": "diffusion"}, "diffusion"),
         ({"inputs": ["texture", "depth"]}, "in_channels=3"),

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import torch
 
-from realface.maps.kinds import KINDS
-from realface.networks.channels import input_channels, residual_channels
 from realface.networks.generator import GlobalGenerator
+from realface.networks.interface import RESIDUAL_BASE, Interface
 from realface.weights import Descriptor, TrainedTranslator, export_weights
 
 INPUTS = {
@@ -15,32 +14,29 @@ INPUTS = {
     "diffuse_normals": ("grey_albedo", "shape_normals"),
     "specular_normals": ("grey_albedo", "shape_normals"),
 }
-BASE = {
-    "diffuse_albedo": "texture",
-    "diffuse_normals": "shape_normals",
-    "specular_normals": "shape_normals",
-}
 
 
 def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
     """A small generator, multiples of 4 px, without a norm: windows may agree exactly."""
     torch.manual_seed(seed)
-    inputs, made = INPUTS[kind], KINDS[kind].channels
+    about_maps = Interface(INPUTS[kind], (kind,))
+    residual = about_maps.residual_channels() if kind in RESIDUAL_BASE else None
     generator = GlobalGenerator(
-        input_channels(inputs),
-        made,
+        about_maps.in_channels,
+        about_maps.out_channels,
         base_channels=2,
         downsamples=2,
         blocks=1,
         norm="none",
-        residual_channels=residual_channels(inputs, BASE[kind], made) if kind in BASE else None,
+        residual_channels=residual,
     )
     for parameter in generator.parameters():  # fresh heads are nearly zero: make them matter
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3 / parameter[0].numel() ** 0.5)
     descriptor = Descriptor(
         translator=kind,
-        inputs=inputs,
+        inputs=INPUTS[kind],
+        outputs=(kind,),
         generator="global",
         arguments=generator.arguments,
         multiple_of=generator.multiple_of,

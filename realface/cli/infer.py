@@ -72,10 +72,10 @@ def infer(arguments: Sequence[str]) -> None:
             form=given.format,
             bits=given.bits,
             compression=given.compression,
-            progress=lambda kind, done, total: update(done, total, kind),
+            progress=lambda title, done, total: update(done, total, title),
         )
-    for kind, stitched in results.items():
-        say(f"{kind}: {stitched}")
+    for title, stitched in results.items():
+        say(f"{title}: {stitched}")
     from realface.report.sheet import write_sheet
 
     sheet = given.output / "contact_sheet.png"
@@ -144,27 +144,39 @@ def _expanded(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _translators(checkpoints: Sequence[Path], weights: Path | None) -> "dict[str, Any]":
+def _translators(
+    checkpoints: Sequence[Path], weights: Path | None
+) -> "dict[str, TrainedTranslator]":
     from realface.weights import load_checkpoint, load_weights
 
-    found: dict[str, TrainedTranslator] = load_weights(weights) if weights else {}
-    seen: dict[str, Path] = {}
+    loaded = list(load_weights(weights).values()) if weights else []
+    found = _by_map(loaded)
+    named: dict[str, TrainedTranslator] = {}
     for path in checkpoints:
         translator = load_checkpoint(path)
         name = translator.descriptor.translator
-        if name in seen:
+        if name in named:
             raise InputError(
-                f"--checkpoint {seen[name]} and {path}, both of {name}",
+                f"--checkpoint {named[name].source} and {path}, both of {name}",
                 "one checkpoint for each translator",
                 "name the checkpoint of another translator, or only one of these",
             )
-        found[name], seen[name] = translator, path
+        named[name] = translator
+    found |= _by_map(list(named.values()))
     if not found:
         raise InputError(
             "neither --checkpoint nor --weights",
             "trained translators: this version ships none",
             "train them (README, first use), or run `make demo`",
         )
+    return found
+
+
+def _by_map(translators: "Sequence[TrainedTranslator]") -> "dict[str, TrainedTranslator]":
+    """Translators by the map that they make: one of a single map before one of several."""
+    found: dict[str, TrainedTranslator] = {}
+    for one in sorted(translators, key=lambda one: -len(one.descriptor.outputs)):
+        found |= dict.fromkeys(one.descriptor.outputs, one)
     return found
 
 
@@ -257,9 +269,9 @@ def _about(given: Any) -> "SubjectRecord":
 
 def _check_baked_kinds(texture: Path, translators: "Mapping[str, TrainedTranslator]") -> None:
     """Refuse translators that read what neither a texture nor a mesh gives."""
-    from realface.pipeline import given_kinds, in_order
+    from realface.pipeline import given_kinds
 
-    kinds = given_kinds(in_order(translators))
+    kinds = given_kinds(translators)
     missing = [kind for kind in kinds if kind not in ("texture", "shape", "shape_normals")]
     if missing:
         raise InputError(

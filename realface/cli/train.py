@@ -116,7 +116,7 @@ class TrainCLI(LightningCLI):
                     f"no {name} in the config: train.py brings its own",
                     f"leave it out; see {others}",
                 )
-        self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.output}")
+        self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.name}")
         arguments["logger"] = self._loggers(str(self._get(self.config_init, "wandb")))
         arguments["plugins"] = [AtomicCheckpointIO()]
         callbacks = self._callbacks(asked)
@@ -270,12 +270,14 @@ class TrainCLI(LightningCLI):
         theirs: dict[str, Any] = {
             "translator": found.translator,
             "inputs": list(found.inputs),
+            "space": found.space,
             "generator": found.generator,
             **found.arguments,
         }
         ours: dict[str, Any] = {
-            "translator": here.output,
+            "translator": here.name,
             "inputs": list(here.inputs),
+            "space": here.interface.space,
             "generator": here.generator_name,
             **here.generator.arguments,
         }

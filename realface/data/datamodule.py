@@ -3,8 +3,10 @@
 import logging
 import math
 import os
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from realface.data import storage
 from realface.data.epochs import EpochLoader, FixedLoader
@@ -117,10 +119,12 @@ class ReflectanceDataModule(PatchDataModule):
                 log.warning(line)
         translator = self.trainer.lightning_module if self.trainer else None
         if translator is None:
-            self._kinds = self._set.kinds
+            self._kinds = self._shown = self._set.kinds
             return
         optional = {"mask", *translator.optional_kinds} & set(self._set.kinds)
         self._kinds = tuple(dict.fromkeys((*translator.required_kinds, *sorted(optional))))
+        shown = [kind for kind in translator.shown_kinds if kind in self._set.kinds]
+        self._shown = tuple(dict.fromkeys((*self._kinds, *shown)))
         missing = sorted(set(translator.required_kinds) - set(self._set.kinds))
         if missing:
             raise InputError(
@@ -142,6 +146,15 @@ class ReflectanceDataModule(PatchDataModule):
     def millimetres_per_texel(self) -> float | None:
         """Median over the packed samples; None where it is not known."""
         return self._set.millimetres_per_texel
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is trained on, for the descriptor of the weights."""
+        located = self._set.samples("train")
+        subjects = {sample.entry.subject for sample in located}
+        known = {} if None in subjects else {"subjects": len(subjects)}
+        terms = [asdict(one) for one in self._set.terms]
+        return {"samples": len(located), **known, "terms": terms}
 
     def train_dataloader(self) -> EpochLoader:
         """Batches, in epochs of ``samples_per_epoch``."""
@@ -173,7 +186,7 @@ class ReflectanceDataModule(PatchDataModule):
         rank, world = self.ranks()
         mine = range(len(located))[: self.validation_samples or None][rank::world]
         batches = [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
-        samples = ShardSamples(located, self._kinds, self.on_error)
+        samples = ShardSamples(located, self._shown, self.on_error)
         workers = min(self.workers, len(batches))
         cropped = ValidationSamples(samples, self.crop)
         return FixedLoader(ValidationBatches(cropped, batches, workers), len(batches))

@@ -34,6 +34,11 @@ class PatchDataModule(pl.LightningDataModule, ABC):
     def validation_count(self) -> int:
         """Validation patches per epoch, over all processes."""
 
+    @property
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What is trained on: ``subjects``, ``samples``, ``terms``, as far as they are known."""
+
     def epoch_now(self) -> int:
         """The number of the epoch that begins.
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -93,6 +94,12 @@ class ProceduralDataModule(PatchDataModule):
         """In the middle of the range of scales, on the surface of a typical face."""
         stretch = float(placements(VALIDATION_SUBJECTS[:16]).stretch.median())
         return stretch * CHART_WIDTH / math.sqrt(self.map_widths[0] * self.map_widths[1])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is trained on, for the descriptor of the weights."""
+        terms = {"source": "realface, procedural subjects", "licence": "none needed"}
+        return {"terms": [{**terms, "expires": None}]}
 
     def training_draw(self, step: int, rank: int = 0) -> Draw:
         """What process ``rank`` trains on in a step, counted from the start of the run."""

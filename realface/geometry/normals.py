@@ -70,19 +70,25 @@ def blur_normals(normals: Tensor, mask: Tensor, sigma_texels: float) -> Tensor:
     return torch.where(valid, unit_or(blurred, _UP), normals)
 
 
+def blur_reach(sigma_texels: float) -> int:
+    """How far a texel reaches through `blur_normals`, at most [texels]."""
+    factor = _reduction(sigma_texels)
+    return factor * (math.ceil(3 * sigma_texels / factor) + 2 * (factor > 1))
+
+
 def unit_or(vectors: Tensor, fallback: tuple[float, float, float]) -> Tensor:
     """Vectors scaled to unit length; ``fallback`` where they have none.
 
     Sums squares by hand: torch's own norm over a leading dimension is some 25 times slower.
 
     Args:
-        vectors: ``(3, H, W)``.
+        vectors: ``(..., 3, H, W)``.
         fallback: The unit vector for zero and for values that are not finite.
 
     Returns:
-        ``(3, H, W)`` unit vectors.
+        ``(..., 3, H, W)`` unit vectors.
     """
-    length = (vectors * vectors).sum(dim=0, keepdim=True).sqrt_()
+    length = (vectors * vectors).sum(dim=-3, keepdim=True).sqrt_()
     usable = (length > _SHORTEST) & torch.isfinite(length)
     otherwise = torch.tensor(fallback, dtype=vectors.dtype, device=vectors.device)[:, None, None]
     return torch.where(usable, vectors / torch.where(usable, length, 1), otherwise)
@@ -102,20 +108,26 @@ def _difference(points: Tensor, inside: Tensor, dim: int) -> Tensor:
 
 
 def _masked_blur(vectors: Tensor, valid: Tensor, sigma: float) -> Tensor:
-    """Gaussian sum of the valid vectors, ``(C, H, W)``, up to a factor per texel.
+    """Gaussian sum of the valid vectors, ``(..., C, H, W)``, up to a factor per texel.
 
     The factor is the weight that fell on valid texels; it cancels when vectors are normalised.
     """
-    reduced = torch.where(valid, vectors, 0)[None]  # what lies outside may be NaN
-    factor = max(1, math.floor(2 * sigma / _LARGEST_SIGMA)) if sigma > _LARGEST_SIGMA else 1
+    height, width = vectors.shape[-2:]
+    reduced = torch.where(valid, vectors, 0)  # what lies outside may be NaN
+    reduced = reduced.reshape(-1, *vectors.shape[-3:])
+    factor = _reduction(sigma)
     if factor == 1:
-        return _gaussian(reduced, sigma)[0]
-    height, width = vectors.shape[1:]
+        return _gaussian(reduced, sigma).view_as(vectors)
     room = (0, -width % factor, 0, -height % factor)
     reduced = F.avg_pool2d(F.pad(reduced, room), factor)
     reduced = _gaussian(reduced, sigma / factor)
     enlarged = F.interpolate(reduced, scale_factor=factor, mode="bilinear", align_corners=False)
-    return enlarged[0, :, :height, :width]
+    return enlarged[..., :height, :width].reshape(vectors.shape)
+
+
+def _reduction(sigma: float) -> int:
+    """By what a map is reduced before it is blurred."""
+    return 1 << math.floor(math.log2(2 * sigma / _LARGEST_SIGMA)) if sigma > _LARGEST_SIGMA else 1
 
 
 def _gaussian(images: Tensor, sigma: float) -> Tensor:

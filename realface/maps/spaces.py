@@ -22,6 +22,27 @@ def bitangents(tangents: Tensor, normals: Tensor, handedness: Tensor) -> Tensor:
     return handedness * torch.linalg.cross(normals, tangents, dim=-3)
 
 
+def level_tangents(normals: Tensor) -> Tensor:
+    r"""Tangents of the frame that the shortest turn from +z to each normal makes of the axes.
+
+    :math:`t = (1 - x^2 / (1 + z),\; -xy / (1 + z),\; -x)`; the handedness is +1 and the bitangent
+    is what the turn makes of y (Duff et al., "Building an orthonormal basis, revisited", JCGT
+    6(1), 2017). The frame needs no UV chart, changes as smoothly as the normals, and turns and is
+    mirrored with a face about the axis of view. Only at -z, behind the head, does it jump.
+
+    Args:
+        normals: Unit vectors, object space, ``(..., 3, H, W)``.
+
+    Returns:
+        Unit vectors orthogonal to ``normals``, same shape.
+    """
+    x, y, z = normals.unbind(dim=-3)
+    # Behind, 1 + z cancels out: (x^2 + y^2) / (1 - z) is the same.
+    behind = (1 - z) / (x * x + y * y).clamp(min=1e-20)
+    inverse = torch.where(z < 0, behind, 1 / (1 + z.clamp(min=0)))
+    return torch.stack((1 - x * x * inverse, -x * y * inverse, -x), dim=-3)
+
+
 def tangent_to_object(
     vectors: Tensor, tangents: Tensor, normals: Tensor, handedness: Tensor
 ) -> Tensor:

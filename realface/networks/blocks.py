@@ -1,6 +1,5 @@
 """Parts that the generators and the discriminator are made of."""
 
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from realface.networks.norms import Norm, normalisation
 
 Upsampling = Literal["transposed", "resize"]
+ResidualChannels = Sequence[int | None]
 
 INITIAL_STD = 0.02
 """Standard deviation of a fresh convolution's weights before a norm, as in pix2pixHD."""
@@ -45,11 +45,12 @@ class OutputHead(nn.Module):
         in_channels: Channels of the features.
         out_channels: Channels of the result.
         residual_channels: Channels of the network's input that the result starts from, one
-            for each output channel; None: the paper's form, Tanh, result in (-1, 1).
+            for each output channel, None for one that starts from nothing; None: the paper's
+            form, Tanh, result in (-1, 1).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, residual_channels: Sequence[int] | None
+        self, in_channels: int, out_channels: int, residual_channels: ResidualChannels | None
     ) -> None:
         super().__init__()
         self.residual_channels = None if residual_channels is None else tuple(residual_channels)
@@ -59,16 +60,21 @@ class OutputHead(nn.Module):
 
     def forward(self, features: Tensor, network_input: Tensor) -> Tensor:
         """Result ``(B, out_channels, H, W)`` from ``(B, in_channels, H, W)`` and the input."""
-        with _full_precision(features.device):
+        with full_precision(features.device):
             raw: Tensor = self.convolution(features.to(self.convolution.weight.dtype))
         if self.residual_channels is None:
             return torch.tanh(raw)
-        base = torch.stack([network_input[:, c] for c in self.residual_channels], dim=1)
-        return base + raw
+        nothing = torch.zeros_like(network_input[:, 0])
+        base = [nothing if c is None else network_input[:, c] for c in self.residual_channels]
+        return torch.stack(base, dim=1) + raw
 
-    def start_at(self, value: float) -> None:
-        """Makes a fresh head without residual channels return about ``value``, in (-1, 1)."""
-        nn.init.constant_(self.convolution.get_parameter("bias"), math.atanh(value))
+    def start_at(self, values: Sequence[float]) -> None:
+        """Makes a fresh residual head return about these values in channels without a base."""
+        assert self.residual_channels is not None
+        bias = self.convolution.get_parameter("bias")
+        for channel, value in enumerate(values):
+            if self.residual_channels[channel] is None:
+                nn.init.constant_(bias[channel], value)
 
 
 def convolution(
@@ -149,7 +155,7 @@ def initialise(network: nn.Module, norm: Norm) -> None:
             _draw(module.convolution, NEAR_ZERO_STD)
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """Autocast off, where the device has it; the meta device has not."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

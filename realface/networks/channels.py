@@ -88,38 +88,29 @@ def input_channels(inputs: Sequence[str]) -> int:
     return sum(word.channels for word in _words(inputs))
 
 
-def residual_channels(
-    inputs: Sequence[str], base: str, out_channels: int | None = None
-) -> list[int]:
+def residual_channels(inputs: Sequence[str], base: str) -> list[int]:
     """Where one input lies in the assembled tensor: what a residual generator starts from.
 
     Args:
         inputs: Words of :data:`INPUTS`, in the order of the network's channels.
         base: The word whose channels the output starts from; one of ``inputs``.
-        out_channels: Channels of the output; None: as many as ``base`` has.
 
     Returns:
-        One index for each output channel.
+        The index of each channel of ``base``.
 
     Raises:
-        InputError: If ``base`` is not among the inputs or has another number of channels.
+        InputError: If ``base`` is not among the inputs.
     """
     words = _words(inputs)
     if base not in inputs:
         raise InputError(
             f"residual base {base!r}",
             f"one of the inputs: {', '.join(inputs)}",
-            f"add {base} to the inputs or start from another one",
+            f"add {base} to the inputs, or make the output anew: residual false",
         )
     place = list(inputs).index(base)
-    start, channels = sum(word.channels for word in words[:place]), words[place].channels
-    if out_channels in (None, channels):
-        return list(range(start, start + channels))
-    raise InputError(
-        f"residual base {base!r} with {channels} channels for an output of {out_channels}",
-        f"an output of {channels} channels",
-        "choose another base, or none",
-    )
+    start = sum(word.channels for word in words[:place])
+    return list(range(start, start + words[place].channels))
 
 
 def output_to_map(raw: Tensor, kind: str) -> Tensor:

@@ -1,15 +1,18 @@
 """pix2pixHD's two generators (Wang et al., CVPR 2018, arXiv:1711.11585), from its description."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from realface.networks.blocks import (
     OutputHead,
     ResidualBlock,
+    ResidualChannels,
     Upsampling,
     convolution,
     initialise,
@@ -30,6 +33,8 @@ class Generator(nn.Module):
             window's edge no padding is seen. Exact for the worst position on the stride
             grid, an upper bound for the others.
         head: The last layer.
+        gradient_checkpointing: Whether activations within a stage (a convolution with its norm, a
+            residual block) are computed again in the backward pass instead of kept.
         spatial_statistics: True where a norm's statistics couple all texels of a window,
             however far apart; the margin then bounds only the convolutions' part.
     """
@@ -46,6 +51,7 @@ class Generator(nn.Module):
         self.minimum_size = minimum_size
         self.receptive_margin = receptive_margin
         self.spatial_statistics = arguments["norm"] != "none"
+        self.gradient_checkpointing = False
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -73,6 +79,14 @@ class Generator(nn.Module):
                 f"pad it to {fitting[0]}x{fitting[1]} and crop the result"
             )
 
+    def run(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        """Layers one after the other, kept or computed twice as ``gradient_checkpointing`` says."""
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            return layers(x)
+        for stage in _stages(layers):
+            x = checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)
+        return x
+
     def _next_size(self, size: int) -> int:
         return max(self.minimum_size, -(-size // self.multiple_of) * self.multiple_of)
 
@@ -92,8 +106,9 @@ class GlobalGenerator(Generator):
         norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
         residual_channels: Input channels, one for each output channel, that the network
-            corrects instead of making its result anew; no Tanh then, and a fresh network
-            returns nearly those channels. None: the paper's form.
+            corrects instead of making its result anew, None for an output that no input is
+            close to; no Tanh then, and a fresh network returns nearly those channels. None
+            alone: the paper's form.
 
     Raises:
         ValueError: If an argument is out of range, with its name.
@@ -109,7 +124,7 @@ class GlobalGenerator(Generator):
         blocks: int = 9,
         norm: Norm = "instance",
         upsampling: Upsampling = "transposed",
-        residual_channels: Sequence[int] | None = None,
+        residual_channels: ResidualChannels | None = None,
     ) -> None:
         arguments = {
             "in_channels": in_channels,
@@ -146,7 +161,7 @@ class GlobalGenerator(Generator):
             ValueError: If channels, height or width do not fit, with what would.
         """
         self.check_input(x)
-        return self.head(self.features(x), x)
+        return self.head(self.run(self.features, x), x)
 
 
 class LocalGenerator(Generator):
@@ -184,7 +199,7 @@ class LocalGenerator(Generator):
         local_blocks: int = 3,
         norm: Norm = "instance",
         upsampling: Upsampling = "transposed",
-        residual_channels: Sequence[int] | None = None,
+        residual_channels: ResidualChannels | None = None,
     ) -> None:
         arguments = {
             "in_channels": in_channels,
@@ -232,8 +247,9 @@ class LocalGenerator(Generator):
             ValueError: If channels, height or width do not fit, with what would.
         """
         self.check_input(x)
-        features = self.local_features(x) + self.global_features(self.shrink(x))
-        return self.head(self.refine(features), x)
+        fine = self.run(self.local_features, x)
+        features = fine + self.run(self.global_features, self.shrink(x))
+        return self.head(self.run(self.refine, features), x)
 
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -260,6 +276,18 @@ def _global_features(
     for coarse, fine in pairwise(reversed(widths)):
         layers += upsampling_convolution(coarse, fine, norm, upsampling)
     return nn.Sequential(*layers)
+
+
+def _stages(layers: nn.Sequential) -> Iterator[nn.Sequential]:
+    """Layers in groups that begin with what reads an input without changing it in place."""
+    stage: list[nn.Module] = []
+    for layer in layers:
+        begins = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Upsample | ResidualBlock)
+        if begins and stage and not isinstance(stage[-1], nn.Upsample):
+            yield nn.Sequential(*stage)
+            stage = []
+        stage.append(layer)
+    yield nn.Sequential(*stage)
 
 
 def _minimum_size(downsamples: int) -> int:
@@ -309,5 +337,5 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
             f"residual_channels={residual} must name one input channel for each of the "
             f"out_channels={arguments['out_channels']}"
         )
-    if any(not 0 <= channel < inputs for channel in residual):
+    if any(not 0 <= channel < inputs for channel in residual if channel is not None):
         raise ValueError(f"residual_channels={residual} must lie in [0, in_channels = {inputs})")

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,18 +53,20 @@ class Stage:
 
     Attributes:
         translator: The trained translator.
+        outputs: The maps that are wanted of it.
         plan: Its windows.
         inputs: The kinds that it reads, the mask first where there is one.
     """
 
     translator: TrainedTranslator
+    outputs: tuple[str, ...]
     plan: Plan
     inputs: tuple[str, ...]
 
     @property
-    def kind(self) -> str:
-        """The map that it makes."""
-        return self.translator.descriptor.translator
+    def title(self) -> str:
+        """The maps that it makes, for people."""
+        return ", ".join(self.outputs)
 
 
 class Job:
@@ -71,7 +74,7 @@ class Job:
 
     Args:
         subject: Its maps; those that a translator in the job makes are not read from it.
-        translators: By the map that they make.
+        translators: By the map that they make; one that makes several may be there for each.
         window: Largest side of a window [px].
         overlap: Least overlap of neighbouring windows [px].
         batch: Windows computed at once.
@@ -95,11 +98,11 @@ class Job:
         self.subject, self.pad = subject, pad
         self.size = subject.size()
         ordered = in_order(translators)
-        self._files = self._open(ordered)
-        self.stages = [self._stage(one, window, overlap, batch) for one in ordered]
-        self._placement = self._place(ordered)
+        self._files = self._open(translators)
+        self.stages = [self._stage(*one, window, overlap, batch) for one in ordered]
+        self._placement = self._place([translator for translator, _ in ordered])
 
-    def _open(self, translators: Sequence[TrainedTranslator]) -> dict[str, MapFile]:
+    def _open(self, translators: Mapping[str, TrainedTranslator]) -> dict[str, MapFile]:
         mask = ("mask",) if "mask" in self.subject else ()
         files = {kind: self.subject.open(kind) for kind in (*given_kinds(translators), *mask)}
         for file in files.values():
@@ -114,7 +117,14 @@ class Job:
             )
         return files
 
-    def _stage(self, translator: TrainedTranslator, window: int, overlap: int, batch: int) -> Stage:
+    def _stage(
+        self,
+        translator: TrainedTranslator,
+        outputs: tuple[str, ...],
+        window: int,
+        overlap: int,
+        batch: int,
+    ) -> Stage:
         mask = ("mask",) if "mask" in self._files else ()
         kinds = (*mask, *translator.kinds)
         try:
@@ -130,7 +140,7 @@ class Job:
         except InputError as error:
             given = f"{self.subject.folder}: {error.given}"
             raise InputError(given, error.expected, error.remedy) from error
-        return Stage(translator, laid, kinds)
+        return Stage(translator, outputs, laid, kinds)
 
     def _place(self, translators: Sequence[TrainedTranslator]) -> Placement | None:
         """Of the shape, where a translator reads it; warns where texels are of another size."""
@@ -157,7 +167,7 @@ class Job:
             reads = ", ".join(stage.inputs)
             lines += [
                 "",
-                f"{stage.kind} from {reads}, by {stage.translator.source}",
+                f"{stage.title} from {reads}, by {stage.translator.source}",
                 str(stage.plan),
             ]
         return "\n".join(lines)
@@ -188,7 +198,7 @@ class Job:
             progress: Called after each batch of windows.
 
         Returns:
-            By map, how its windows agreed; without the maps that were kept.
+            By stage, how its windows agreed; without the maps that were kept.
 
         Raises:
             InputError: If the output folder holds maps that this job did not make, or the format
@@ -203,28 +213,31 @@ class Job:
             done = read_done(output)
             made: dict[str, Path] = {}
             for stage in self.stages:
-                path = output / f"{stage.kind}.{form}"
-                record = self._record(stage.kind, path.name, bits)
-                mark = self._fingerprint(stage, record, compression)
-                before = done.get(stage.kind)
-                if before is not None and before.job == mark and path.is_file():
-                    log.info("%s is there already, made by the same job", path)
+                paths = {kind: output / f"{kind}.{form}" for kind in stage.outputs}
+                records = {
+                    kind: self._record(kind, path.name, bits) for kind, path in paths.items()
+                }
+                mark = self._fingerprint(stage, records, compression)
+                before = {kind: done[kind] for kind in stage.outputs if kind in done}
+                same = [kind for kind, one in before.items() if one.job == mark]
+                if len(same) == len(paths) and all(path.is_file() for path in paths.values()):
+                    log.info("%s: there already, made by the same job", stage.title)
                 else:
                     # First disowned, so that a broken run leaves no claim on an old file.
-                    if before is not None:
-                        done[stage.kind] = replace(before, job="")
+                    done |= {kind: replace(one, job="") for kind, one in before.items()}
                     write_done(output, self.subject.folder, done)
-                    results[stage.kind] = self._stitch(
-                        stage, path, record, made, device, compression, progress
+                    results[stage.title] = self._stitch(
+                        stage, paths, records, made, device, compression, progress
                     )
-                    if before is None or before.job != mark:
-                        for kind in made_from(stage.kind, done):
-                            remove_map(output, kind)
-                            del done[kind]
-                write_subject(output, self.subject.record, stage.kind, record)
-                done[stage.kind] = Done(mark, tuple(kind for kind in stage.inputs if kind in made))
+                    for kind in set(paths).difference(same):
+                        for late in made_from(kind, done):
+                            remove_map(output, late)
+                            del done[late]
+                for kind, record in records.items():
+                    write_subject(output, self.subject.record, kind, record)
+                    done[kind] = Done(mark, tuple(one for one in stage.inputs if one in made))
                 write_done(output, self.subject.folder, done)
-                made[stage.kind] = path
+                made |= paths
         except OSError as error:
             raise disk_failure(output, error) from error
         except (RuntimeError, MemoryError) as error:
@@ -241,26 +254,33 @@ class Job:
     def _stitch(
         self,
         stage: Stage,
-        path: Path,
-        record: MapRecord,
+        paths: Mapping[str, Path],
+        records: Mapping[str, MapRecord],
         made: Mapping[str, Path],
         device: torch.device | str,
         compression: Compression,
         progress: Progress | None,
     ) -> Stitched:
-        sources = {kind: self._source(kind, stage, record, made) for kind in stage.inputs}
+        sources = {kind: self._source(kind, stage, records, made) for kind in stage.inputs}
         translator = stage.translator.to(device)
 
         def report(done: int, total: int) -> None:
             if progress is not None:
-                progress(stage.kind, done, total)
+                progress(stage.title, done, total)
 
         try:
-            with open_writer(path, stage.kind, record, compression) as writer:
+            with ExitStack() as writers:
+                sinks = {
+                    kind: cropped(
+                        writers.enter_context(open_writer(path, kind, records[kind], compression)),
+                        self.size,
+                    )
+                    for kind, path in paths.items()
+                }
                 return stitch(
                     lambda maps: blank_outside(translator(maps), maps.get("mask")),
                     sources,
-                    {stage.kind: cropped(writer, self.size)},
+                    sinks,
                     stage.plan,
                     device=device,
                     counted="mask" if "mask" in stage.inputs else None,
@@ -270,11 +290,16 @@ class Job:
             stage.translator.to("cpu")
 
     def _source(
-        self, kind: str, stage: Stage, record: MapRecord, made: Mapping[str, Path]
+        self,
+        kind: str,
+        stage: Stage,
+        records: Mapping[str, MapRecord],
+        made: Mapping[str, Path],
     ) -> Source:
         source: Source
         if kind in made:
-            entry = self._record(kind, made[kind].name, record.bits)
+            bits = next(iter(records.values())).bits
+            entry = self._record(kind, made[kind].name, bits)
             source = MapFile(made[kind], KINDS[kind], entry)
         elif kind == "shape" and self._placement is not None:
             source = PlacedShape(self._files[kind], self._placement)
@@ -285,7 +310,9 @@ class Job:
     def _record(self, kind: str, file: str, bits: int) -> MapRecord:
         return replace(default_record(kind, file, *self.size, bits), derived=True)
 
-    def _fingerprint(self, stage: Stage, record: MapRecord, compression: Compression) -> str:
+    def _fingerprint(
+        self, stage: Stage, records: Mapping[str, MapRecord], compression: Compression
+    ) -> str:
         """Of everything that the map depends on; files by name, size and time.
 
         How many windows are computed at once is left out: a smaller batch goes on from here.
@@ -297,27 +324,35 @@ class Job:
             for path in (*files, *upstream)
         ]
         windows = stage.plan.size, stage.plan.rows, stage.plan.columns
-        text = repr((stamps, windows, record, compression, self.pad, self._placement))
+        text = repr((stamps, windows, records, compression, self.pad, self._placement))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def given_kinds(translators: Sequence[TrainedTranslator]) -> tuple[str, ...]:
+def given_kinds(translators: Mapping[str, TrainedTranslator]) -> tuple[str, ...]:
     """The kinds, the mask aside, that a subject must hold: those that no translator before makes.
 
     Args:
-        translators: In the order in which they run.
+        translators: By the map that they make.
     """
     made: set[str] = set()
     given: dict[str, None] = {}
-    for translator in translators:
+    for translator, outputs in in_order(translators):
         given |= dict.fromkeys(kind for kind in translator.kinds if kind not in made)
-        made.add(translator.descriptor.translator)
+        made.update(outputs)
     return tuple(given)
 
 
-def in_order(translators: Mapping[str, TrainedTranslator]) -> list[TrainedTranslator]:
-    """Translators in the order in which they run."""
-    return [translators[kind] for kind in REFLECTANCE if kind in translators]
+def in_order(
+    translators: Mapping[str, TrainedTranslator],
+) -> list[tuple[TrainedTranslator, tuple[str, ...]]]:
+    """Each translator once, in the order in which they run, with the maps that are wanted of it."""
+    outputs: dict[int, tuple[str, ...]] = {}
+    for kind in REFLECTANCE:
+        if kind in translators:
+            one = id(translators[kind])
+            outputs[one] = (*outputs.get(one, ()), kind)
+    by_identity = {id(one): one for one in translators.values()}
+    return [(by_identity[one], kinds) for one, kinds in outputs.items()]
 
 
 def check_format(form: Format, bits: int) -> None:
@@ -369,7 +404,7 @@ def lay_windows(
             overlap=overlap,
             multiple_of=multiple,
             batch=batch,
-            channels=(channels, KINDS[descriptor.translator].channels),
+            channels=(channels, descriptor.interface.out_channels),
         )
     except InputError as error:
         given = f"{error.given}, for {translator.source}"

@@ -15,6 +15,9 @@ from realface.shading.subsurface import SKIN_RADII, texel_size
 
 Lighting = Literal["varied", "studio"]
 
+LIT_FROM = ("diffuse_albedo", "specular_albedo", "diffuse_normals", "specular_normals", "shape")
+"""Kinds of map that a texture is shaded from."""
+
 SCATTERING_MARGIN = 2.8
 """Distance from a patch's edge within which scattered light is not known [mm].
 
@@ -41,9 +44,9 @@ def random_texture(
     """
     mask = maps["mask"]
     batch, device = len(mask), mask.device
+    lights = random_lights(batch, lighting, device, generator)
     if lighting == "studio":
-        return lit_texture(maps, studio_lights(batch, device=device, generator=generator))
-    lights = varied_lights(batch, device=device, generator=generator)
+        return lit_texture(maps, lights)
     shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
     varied = {
         "translucency": shares[0].expand_as(mask),
@@ -55,6 +58,17 @@ def random_texture(
         visibility=_patch_visibility(maps, lights, generator),
         scattering=SKIN_RADII,
     )
+
+
+def random_lights(
+    batch: int,
+    lighting: Lighting,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> Lights:
+    """Fresh lights for a batch, of the mix that ``lighting`` names."""
+    draw = studio_lights if lighting == "studio" else varied_lights
+    return draw(batch, device=device, generator=generator)
 
 
 def _patch_visibility(

@@ -127,6 +127,7 @@ def lit_texture(
     specular: Specular = "blinn_phong",
     exponent: float = blinn_phong.DEFAULT_EXPONENT,
     reference: bool = False,
+    clipped: bool = True,
 ) -> Tensor:
     """The texture that a camera would capture: shaded, clipped and sRGB-encoded.
 
@@ -144,9 +145,11 @@ def lit_texture(
         exponent: Where no map gives it.
         reference: pytorch3d-me's numbers instead of ours, see `reference_texture`; visibility,
             scattering, specular and exponent have no part in them.
+        clipped: Clip what is brighter than white, as in a photo. Else the curve goes on, and so
+            do the gradients, for losses; not for ``reference``.
 
     Returns:
-        ``(B, 3, H, W)`` in [0, 1], sRGB. What is brighter than white is clipped, as in a photo.
+        ``(B, 3, H, W)`` sRGB, in [0, 1] where it is clipped.
     """
     if reference:
         return reference_texture(maps, lights, _towards_camera(view, maps["shape"]))
@@ -172,7 +175,7 @@ def lit_texture(
         specular=specular,
         exponent=power,
     )
-    return linear_to_srgb(radiance.clamp(0, 1))
+    return linear_to_srgb(radiance.clamp(0, 1) if clipped else radiance)
 
 
 def specular_occlusion(cos_view: Tensor, occlusion: Tensor, roughness: Tensor) -> Tensor:

@@ -2,47 +2,50 @@
 
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from realface.errors import FailureError, InputError
 from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
 from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.metrics.image import SMALLEST
-from realface.metrics.measure import measure
-from realface.networks.channels import (
-    assemble,
-    input_channels,
-    input_kinds,
-    map_to_output,
-    output_to_map,
-    residual_channels,
-)
+from realface.networks.blocks import full_precision
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
-from realface.shading.capture import Lighting
+from realface.networks.interface import Frame, Interface, NormalSpace
+from realface.shading.camera import camera_flaws
+from realface.shading.capture import (
+    LIT_FROM,
+    Lighting,
+    known_light,
+    random_texture,
+)
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
-from realface.tiling.windows import next_multiple
+from realface.translators.checks import check_crop, check_rim, check_scale, check_weights
+from realface.translators.scores import Scores
+from realface.translators.watch import Watch, contrast, failure
 from realface.weights import Descriptor
 
 Maps = dict[str, Tensor]
 
 
 class Translator(pl.LightningModule):
-    """One reflectance map from others, trained as pix2pixHD trains (arXiv:1711.11585).
+    """Reflectance maps from others, trained as pix2pixHD trains (arXiv:1711.11585).
 
     Least-squares adversarial and feature-matching losses, no perceptual one, as AvatarMe; a
-    reconstruction loss can be added. Optimisation is manual, with two traps of Lightning's to
-    know: ``global_step`` counts the steps of both optimisers (so set ``max_epochs``, not
-    ``max_steps``), and ``gradient_clip_val`` is refused (use ``clip_gradient_norm``).
+    reconstruction loss can be added. A ``texture`` among the inputs is never stored: each step
+    shades it from the sample's own maps with fresh lights.
+
+    Optimisation is manual, with traps of Lightning's to know: ``global_step`` counts the steps of
+    both optimisers (so set ``max_epochs``, not ``max_steps``), ``gradient_clip_val`` and
+    ``accumulate_grad_batches`` are refused (use ``clip_gradient_norm``, ``accumulate_batches``),
+    and schedulers are not stepped for us.
 
     Lights and whatever else is drawn from torch's own generators depend on the seed (Lightning's
     ``seed_everything``), the epoch, the step and the process: a resumed run draws what it would
@@ -57,9 +60,12 @@ class Translator(pl.LightningModule):
         local_blocks: Residual blocks of the local generator.
         norm: ``instance`` (the paper) or ``none``.
         upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
-        residual: The generator corrects the input that is close to its output (texture,
+        residual: The generator corrects the input that is close to an output (texture,
             shape_normals) or, where none is, starts from a typical value, instead of making the
             output from nothing; not the paper's.
+        space: Of the normals that the networks see: ``object``, or ``tangent`` to low-passed
+            ``shape_normals``. Files and metrics are in object space either way.
+        frame_millimetres: Sigma of that low-pass [mm].
         discriminator_channels: Of its first layer.
         discriminator_layers: Stride-2 convolutions.
         discriminator_scales: Image scales.
@@ -70,27 +76,30 @@ class Translator(pl.LightningModule):
         adversarial_weight: 0 together with ``feature_matching_weight`` trains no discriminator.
         feature_matching_weight: As pix2pixHD's lambda.
         reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
-        lighting: Of textures, which de-lighting alone reads: ``varied`` (rooms, skies and lamps,
-            cast shadows, scattering) or ``studio`` (AvatarMe++'s, around three lamps).
+        lighting: Of textures: ``varied`` (rooms, skies and lamps, cast shadows, scattering) or
+            ``studio`` (AvatarMe++'s, around three lamps).
         flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture.
         input_flaws: Of files, put on the reflectance maps that are read in training, not on the
             truth: names of `realface.synthetic.flaws.IN_INPUTS`.
         clip_gradient_norm: Of each network; 0: not clipped.
+        accumulate_batches: Whose mean gradient makes one step.
+        channels_last: Memory format of the networks; None: on CUDA, where it is faster.
+        compile_networks: By torch.compile; the first steps then take a minute or two.
+        gradient_checkpointing: Recompute the generator's activations in the backward pass: less
+            memory, a third more time.
+        collapse_patience: Steps in a row with a flat output that end the training; 0: never.
         licence: Of the weights, kept in their descriptor.
 
     Raises:
-        InputError: If an input or a flaw is unknown, or all three weights are 0.
+        InputError: If an input or a flaw is unknown, or all weights are 0.
         ValueError: If a network refuses a number.
     """
 
-    output: ClassVar[str]
-    """The kind of map that is made."""
+    name: ClassVar[str]
+    """Of its weights: the map that it makes, or ``joint``."""
 
-    residual_base: ClassVar[str | None]
-    """The input word that is close to the output, if one is."""
-
-    typical: ClassVar[float] = 0.0
-    """A usual value of the output in [-1, 1], where no input is close to it."""
+    outputs: ClassVar[tuple[str, ...]]
+    """The kinds of map that it makes."""
 
     def __init__(
         self,
@@ -103,6 +112,8 @@ class Translator(pl.LightningModule):
         norm: Literal["instance", "none"] = "instance",
         upsampling: Literal["transposed", "resize"] = "transposed",
         residual: bool = False,
+        space: NormalSpace = "object",
+        frame_millimetres: float = 4.0,
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
         discriminator_scales: int = 2,
@@ -117,11 +128,15 @@ class Translator(pl.LightningModule):
         flaw_probability: float = 0.0,
         input_flaws: list[str] | None = None,
         clip_gradient_norm: float = 0.0,
+        accumulate_batches: int = 1,
+        channels_last: bool | None = None,
+        compile_networks: bool = False,
+        gradient_checkpointing: bool = False,
+        collapse_patience: int = 500,
         licence: str | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.inputs = tuple(inputs)
         self.learning_rate, self.betas = learning_rate, (beta1, beta2)
         self.constant_share = constant_share
         self.weights = {
@@ -129,21 +144,18 @@ class Translator(pl.LightningModule):
             "feature_matching": feature_matching_weight,
             "reconstruction": reconstruction_weight,
         }
-        if not any(self.weights.values()):
-            names = [f"{name}_weight" for name in self.weights]
-            raise InputError(
-                f"{', '.join(names)}: all 0",
-                "a loss to train with",
-                "give one of them a weight above 0",
-            )
         self.lighting: Lighting = lighting
         self.flaw_probability = flaw_probability
         self.input_flaws = tuple(input_flaws or ())
         check_flaws(self.input_flaws, IN_INPUTS)
         self.clip_gradient_norm = clip_gradient_norm
+        self.accumulate_batches = accumulate_batches
+        self.channels_last, self.compile_networks = channels_last, compile_networks
         self.licence = licence
-        channels = input_channels(inputs)
-        made = KINDS[self.output].channels
+        self.frame_millimetres = frame_millimetres if space == "tangent" else 0.0
+        self.interface = Interface(tuple(inputs), self.outputs, space)
+        self._watch = Watch(collapse_patience)
+        self.generator_name = generator
         arguments: dict[str, Any] = {
             "base_channels": base_channels,
             "downsamples": downsamples,
@@ -153,15 +165,11 @@ class Translator(pl.LightningModule):
         }
         if generator == "local":
             arguments["local_blocks"] = local_blocks
-        if residual and self.residual_base is not None:
-            arguments["residual_channels"] = residual_channels(inputs, self.residual_base, made)
-        self.generator_name = generator
-        self.generator: Generator = GENERATORS[generator](channels, made, **arguments)
-        if residual and self.residual_base is None:
-            self.generator.head.start_at(self.typical)
+        self.generator = self._new_generator(arguments, residual)
+        self.generator.gradient_checkpointing = gradient_checkpointing
         self.discriminator = (
             MultiScaleDiscriminator(
-                channels + made,
+                self.interface.in_channels + self.interface.out_channels,
                 base_channels=discriminator_channels,
                 layers=discriminator_layers,
                 scales=discriminator_scales,
@@ -170,62 +178,129 @@ class Translator(pl.LightningModule):
             else None
         )
 
-    # What the four translators declare.
+    def _new_generator(self, arguments: dict[str, Any], residual: bool) -> Generator:
+        about = self.interface
+        if residual:
+            arguments["residual_channels"] = about.residual_channels()
+        made = GENERATORS[self.generator_name](about.in_channels, about.out_channels, **arguments)
+        if residual:
+            made.head.start_at(about.typical())
+        return made
+
+    # What samples must hold, and what is made of them.
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Words of `realface.networks.channels.INPUTS`."""
+        return self.interface.inputs
 
     @property
     def required_kinds(self) -> tuple[str, ...]:
         """Kinds of map that a training sample must hold."""
-        return tuple(dict.fromkeys((*input_kinds(self.inputs), self.output)))
+        read = self.interface.kinds
+        lit = LIT_FROM if "texture" in read else ()
+        kinds = dict.fromkeys((*lit, *read, *self.outputs))
+        return tuple(kind for kind in kinds if kind != "texture")
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
-        """Kinds that are used where they are there."""
-        return ()
+        """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
+        lit = "texture" in self.interface.kinds
+        return ("occlusion", "exponent", "translucency") if lit else ()
 
+    @property
+    def shown_kinds(self) -> tuple[str, ...]:
+        """What relights a validation sample for people, where it is there."""
+        return LIT_FROM
+
+    @torch.no_grad()
     def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
-        """Complete a batch before the step, for example light it.
+        """Light a batch whose texture is read; training ones get a camera's flaws too.
 
         Args:
             batch: Maps ``(B, C, H, W)`` by kind.
-            generator: Of random numbers; None: torch's own.
+            generator: Of random numbers; None: torch's own, and this is training.
 
         Returns:
-            The maps, and ``known`` ``(B, 1, H, W)`` where losses and metrics should leave out
-            more than the mask does.
+            The maps, and ``known`` ``(B, 1, H, W)`` where losses and metrics leave out more than
+            the mask does: scattered light near a patch's edge comes from beyond it.
         """
-        return batch
+        if "texture" not in self.interface.kinds:
+            return batch
+        mask: Tensor = batch["mask"]
+        with full_precision(mask.device):
+            texture = random_texture(batch, self.lighting, generator)
+            known = known_light(mask, batch["shape"]) if self.lighting == "varied" else mask
+        if generator is None:
+            texture = camera_flaws(texture, self.flaw_probability)
+        return {**batch, "texture": texture, "known": known}
 
-    # The step.
+    # Before training.
 
     def setup(self, stage: str) -> None:
-        """Refuse what would end the first step.
+        """Refuse what would end the first step, and ready the networks.
 
         Raises:
-            InputError: If the crop does not fit the generator or the metrics, or gradients that
-                float16 has scaled would be clipped.
+            InputError: If all losses have weight 0, the crop does not fit the generator or the
+                metrics or is all rim, or tangent space has no scale.
         """
-        crop = getattr(self.trainer.datamodule, "crop", None)
+        check_weights(self.weights)
+        data = self.trainer.datamodule
+        crop = getattr(data, "crop", None)
+        texel = getattr(data, "millimetres_per_texel", None)
         if crop is not None:
-            self._check_crop(crop)
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None and self.clip_gradient_norm:
-            raise InputError(
-                f"clip_gradient_norm {self.clip_gradient_norm} with precision 16-mixed",
-                "unscaled gradients: float16 multiplies them by a factor that clipping ignores",
-                "use bf16-mixed or 32-true, or set clip_gradient_norm to 0",
-            )
+            check_crop(crop, self.generator)
+            if "texture" in self.interface.kinds and self.lighting == "varied" and texel:
+                check_rim(crop, texel)
+        if self.interface.space == "tangent":
+            sigma = check_scale(texel, self.frame_millimetres)
+            self.interface = replace(self.interface, frame_sigma=sigma)
+        self._ready_networks()
 
-    def _check_crop(self, crop: int) -> None:
-        multiple = self.generator.multiple_of
-        smallest = next_multiple(max(self.generator.minimum_size, SMALLEST), multiple)
-        if crop % multiple or crop < smallest:
-            below, above = crop // multiple * multiple, next_multiple(crop, multiple)
-            nearest = [f"{size}" for size in (below, above) if size >= smallest] or [f"{smallest}"]
-            raise InputError(
-                f"data.crop {crop}",
-                f"a multiple of {multiple}, at least {smallest}, for this generator",
-                f"crop to {' or '.join(nearest)}",
+    def _ready_networks(self) -> None:
+        """Give them their memory format, before they are wrapped, and have them compiled."""
+        wanted = self.channels_last
+        if wanted is None:
+            wanted = self.trainer.strategy.root_device.type == "cuda"
+        self._format = torch.channels_last if wanted else torch.contiguous_format
+        for network in self._networks:
+            network.to(memory_format=self._format)  # type: ignore[call-overload]
+            if self.compile_networks:
+                network.compile()
+
+    def configure_optimizers(self) -> Any:
+        """Adam for each network, its rate constant and then falling linearly to zero.
+
+        Fused, which is one pass over the weights; but for float16, whose scaler it would keep from
+        unscaling gradients before they are clipped.
+        """
+        fused = self._scaler is None
+        optimizers = [
+            torch.optim.Adam(
+                network.parameters(), lr=self.learning_rate, betas=self.betas, fused=fused
             )
+            for network in self._networks
+        ]
+        schedulers = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_at) for optimizer in optimizers
+        ]
+        return optimizers, schedulers
+
+    @property
+    def _networks(self) -> list[nn.Module]:
+        return [self.generator] + ([self.discriminator] if self.discriminator else [])
+
+    @property
+    def _scaler(self) -> Any:
+        """Of float16's gradients; None in other precisions."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def _rate_at(self, epoch: int) -> float:
+        epochs = self.trainer.max_epochs or 0
+        if epochs < 1:  # without an end there is nothing to fall towards
+            return 1.0
+        constant = self.constant_share * epochs
+        return 1.0 if epoch < constant else (epochs - epoch) / max(1.0, epochs - constant)
 
     def on_train_start(self) -> None:
         """Set the rates of this epoch: a run that goes on after its end had come to zero."""
@@ -239,37 +314,40 @@ class Translator(pl.LightningModule):
         words = np.random.SeedSequence((seed, self.current_epoch, batch_index, self.global_rank))
         torch.manual_seed(int(words.generate_state(1)[0]))
 
-    def forward(self, maps: Maps) -> Tensor:
-        """The predicted map ``(B, C, H, W)``: albedo as encoded, unclamped; normals unit."""
-        inputs = assemble(maps, self.inputs) * maps["mask"]
-        return output_to_map(self.generator(inputs), self.output)
+    # The step.
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Generator step, then discriminator step, on one forward pass of the generator.
+        """One forward pass of each network, then both of their steps.
+
+        As in pix2pixHD, both losses are of the networks before the step. The discriminator looks at
+        truth and prediction in one batch, once. Its gradient with respect to the prediction drives
+        the generator, and no gradient of its weights is computed for that; its own step then uses
+        the same pass, and has freed it before the generator's backward pass needs memory.
 
         Raises:
-            FailureError: If a loss is not finite, naming it and the samples.
+            FailureError: If a loss or a gradient is not finite, or an output has collapsed.
         """
+        maps = self.prepare(batch, None)
+        mask = maps.get("known", maps["mask"])
+        frame = self.interface.frame(maps)
+        inputs = self.interface.read(self._as_read(maps), frame)
+        truth = self.interface.relative({kind: maps[kind] for kind in self.outputs}, frame)
+        raw = self.generator(inputs.contiguous(memory_format=self._format))
+        leaf = raw.detach().requires_grad_()
+        made = self.interface.split(leaf)
+        losses, own = self._adversarial_losses(inputs, made, truth, mask)
+        losses |= self.map_losses(made, maps, frame, mask)
+        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
+        scale = 1.0 if self._scaler is None else self._scaler.get_scale()
+        (gradient,) = torch.autograd.grad(total * scale, leaf, retain_graph=True)
+        contrasts = {kind: contrast(made[kind], truth[kind], mask) for kind in self.outputs}
+        self._stop_if_wrong({**losses, **own}, leaf, gradient, contrasts, batch["key"], batch_index)
         optimizers = self.optimizers()
         both = optimizers if isinstance(optimizers, list) else [optimizers]
-        maps = self.prepare(batch, None)
-        truth, mask = maps[self.output], maps.get("known", maps["mask"])
-        inputs = assemble(self._as_read(maps), self.inputs) * maps["mask"]
-        # Before the generator's step freezes the discriminator: both steps look at it.
-        real = self._judge(inputs, truth, mask) if self.discriminator else []
-        self.toggle_optimizer(both[0])
-        prediction = output_to_map(self.generator(inputs), self.output)
-        losses = self._generator_losses(inputs, prediction, truth, mask, real)
-        total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
-        self._step(both[0], total, losses, batch["key"])
-        self.untoggle_optimizer(both[0])
-        if self.discriminator is not None:
-            self.toggle_optimizer(both[1])
-            fake = self._judge(inputs, prediction.detach(), mask)
-            losses["discriminator"] = least_squares_discriminator(real, fake)
-            self._step(both[1], losses["discriminator"], losses, batch["key"])
-            self.untoggle_optimizer(both[1])
-        scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
+        for optimizer, loss in zip(both[1:], own.values(), strict=True):
+            self._descend(optimizer, loss, batch_index)
+        self._descend(both[0], (raw * (gradient / scale)).sum(), batch_index)
+        scalars = {f"train/{name}": loss.detach() for name, loss in {**losses, **own}.items()}
         self.log_dict(scalars, batch_size=len(mask))
         self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
 
@@ -282,49 +360,90 @@ class Translator(pl.LightningModule):
         with torch.no_grad():
             return {**maps, **apply_flaws(read, self.input_flaws, seeds)}
 
-    def _generator_losses(
+    def _adversarial_losses(
+        self, inputs: Tensor, made: Maps, truth: Maps, mask: Tensor
+    ) -> tuple[Maps, Maps]:
+        """The generator's, and the discriminator's own; both empty without a discriminator."""
+        if self.discriminator is None:
+            return {}, {}
+        pairs = [
+            torch.cat((inputs, self.interface.join(one)), dim=1) * mask for one in (truth, made)
+        ]
+        both = torch.cat(pairs).contiguous(memory_format=self._format)
+        features = self.discriminator(both)
+        real, fake = ([[f[half] for f in scale] for scale in features]
+                      for half in (slice(None, len(mask)), slice(len(mask), None)))  # fmt: skip
+        generators = {
+            "adversarial": least_squares_generator(fake),
+            "feature_matching": feature_matching(real, fake),
+        }
+        return generators, {"discriminator": least_squares_discriminator(real, fake)}
+
+    def map_losses(self, made: Maps, maps: Maps, frame: Frame | None, mask: Tensor) -> Maps:
+        """Losses of the maps themselves, by the names of ``weights``.
+
+        Args:
+            made: By kind, normals in the networks' space.
+            maps: The prepared batch, in object space.
+            frame: Between the two.
+            mask: Where texels count.
+        """
+        if not self.weights["reconstruction"]:
+            return {}
+        truth = self.interface.relative({kind: maps[kind] for kind in self.outputs}, frame)
+        each = [
+            (angular if KINDS[kind].encoding == "unit_vector" else reconstruction)(
+                made[kind], truth[kind], mask
+            )
+            for kind in self.outputs
+        ]
+        return {"reconstruction": torch.stack(each).mean()}
+
+    def _stop_if_wrong(
         self,
-        inputs: Tensor,
-        prediction: Tensor,
-        truth: Tensor,
-        mask: Tensor,
-        real: list[list[Tensor]],
-    ) -> Maps:
-        """By name; ``real`` is what the discriminator says of the truth, if there is one."""
-        losses: Maps = {}
-        if self.discriminator is not None:
-            fake = self._judge(inputs, prediction, mask)
-            losses["adversarial"] = least_squares_generator(fake)
-            losses["feature_matching"] = feature_matching(real, fake)
-        if self.weights["reconstruction"]:
-            if KINDS[self.output].encoding == "unit_vector":
-                losses["reconstruction"] = angular(prediction, truth, mask)
-            else:
-                losses["reconstruction"] = reconstruction(prediction, truth, mask)
-        return losses
+        losses: Maps,
+        leaf: Tensor,
+        gradient: Tensor,
+        contrasts: Maps,
+        keys: list[str],
+        batch_index: int,
+    ) -> None:
+        """End all processes together: one that is left alone would wait for the others."""
+        # Float16 overflows now and then; its scaler leaves such a step out.
+        checked = torch.zeros_like(gradient) if self._scaler is not None else gradient
+        problem = self._watch.look(losses, leaf, checked, contrasts)
+        wrong = torch.tensor(float(problem is not None), device=self.device)
+        if self.trainer.world_size > 1:
+            wrong = self.trainer.strategy.reduce(wrong, reduce_op="max")
+        if wrong:
+            where = f"epoch {self.current_epoch}, step {batch_index}"
+            raise failure(problem or "another process has stopped", where, keys)
 
-    def _judge(self, inputs: Tensor, made: Tensor, mask: Tensor) -> list[list[Tensor]]:
-        """The discriminator's features of input and map, blank where the mask is not set."""
-        assert self.discriminator is not None
-        pair = torch.cat((inputs, map_to_output(made, self.output)), dim=1)
-        return self.discriminator(pair * mask)
+    def _descend(self, optimizer: Any, loss: Tensor, batch_index: int) -> None:
+        """Add a loss's gradient, and step where enough batches are together."""
+        self.manual_backward(loss / self._together(batch_index))
+        if not self.accumulating(batch_index):
+            optimizer.step()
+            optimizer.zero_grad()
 
-    def _step(self, optimizer: Any, loss: Tensor, losses: Maps, keys: list[str]) -> None:
-        if not torch.isfinite(loss):
-            numbers = {name: float(value.detach()) for name, value in losses.items()}
-            values = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
-            raise FailureError(
-                f"a loss that is not finite: {values}; samples {', '.join(keys)}",
-                "finite losses",
-                "look at these samples; lower the learning rate; in half precision, try bf16",
-            )
-        optimizer.zero_grad()
-        self.manual_backward(loss)
+    def _together(self, batch_index: int) -> int:
+        """How many batches make the step that a batch belongs to; an epoch's last may be fewer."""
+        first = batch_index - batch_index % self.accumulate_batches
+        left = self.trainer.num_training_batches - first
+        return min(self.accumulate_batches, int(left)) if math.isfinite(left) else 1
+
+    def accumulating(self, batch_index: int) -> bool:
+        """Whether gradients are left over from this batch for the next one."""
+        at = batch_index % self.accumulate_batches + 1
+        return at < self._together(batch_index)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip, where that is asked for; float16's gradients are unscaled by now."""
         if self.clip_gradient_norm:
-            self.clip_gradients(
-                optimizer, gradient_clip_val=self.clip_gradient_norm, gradient_clip_algorithm="norm"
-            )
-        optimizer.step()
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            norm = nn.utils.clip_grad_norm_(weights, self.clip_gradient_norm)
+            which = "generator" if optimizer is self.trainer.optimizers[0] else "discriminator"
+            self.log(f"train/{which}_gradient_norm", norm)
 
     def on_train_epoch_end(self) -> None:
         """Lower the learning rates where it is time."""
@@ -332,50 +451,31 @@ class Translator(pl.LightningModule):
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             scheduler.step()
 
+    # Validation.
+
+    def forward(self, maps: Maps) -> Maps:
+        """The predicted maps by kind: albedo as encoded, unclamped; normals unit, object space."""
+        frame = self.interface.frame(maps)
+        raw = self.generator(self.interface.read(maps, frame))
+        return self.interface.absolute(self.interface.split(raw), frame)
+
     def on_validation_epoch_start(self) -> None:
         """Begin the sums of the metrics."""
-        self._sums: Maps = {}
+        self._scores = Scores(self.outputs)
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Tensor]:
-        """Sum the metrics; returns the completed maps and the prediction, for panels."""
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Maps]:
+        """Sum the metrics; returns the completed ``maps``, and the ``predicted`` ones."""
         generator = torch.Generator(device=self.device).manual_seed(batch_index)
         maps = self.prepare(batch, generator)
-        prediction, mask = self(maps), maps.get("known", maps["mask"])
-        seen = (mask > 0.5).flatten(1).any(dim=1).sum().float()
-        for name, value in measure(prediction, maps[self.output], mask, self.output).items():
-            # A batch without a valid texel has no number, and no weight.
-            weighted = torch.where(seen > 0, value * seen, torch.zeros_like(value))
-            self._sums[name] = self._sums.get(name, 0) + torch.stack((weighted, seen))
-        return {**{name: maps[name] for name in maps if name in KINDS}, "prediction": prediction}
+        predicted, mask = self(maps), maps.get("known", maps["mask"])
+        self._scores.add(predicted, maps, mask)
+        known = {name: maps[name] for name in maps if name in KINDS}
+        return {"maps": {**known, "known": mask}, "predicted": predicted}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics' means over the images of all processes; NaN where no texel was valid.
-
-        Every process logs every metric, whatever its batches held: one that is missing on one
-        process would keep the others waiting.
-        """
-        for name, sums in self._sums.items():
-            value, count = self.trainer.strategy.reduce(sums, reduce_op="sum")
-            self.log(f"val/{name}", value / count, prog_bar=True, sync_dist=True)
-
-    def configure_optimizers(self) -> Any:
-        """Adam for each network, its rate constant and then falling linearly to zero."""
-        networks = [self.generator] + ([self.discriminator] if self.discriminator else [])
-        optimizers = [
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=self.betas)
-            for network in networks
-        ]
-        schedulers = [
-            torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_at) for optimizer in optimizers
-        ]
-        return optimizers, schedulers
-
-    def _rate_at(self, epoch: int) -> float:
-        epochs = self.trainer.max_epochs or 0
-        if epochs < 1:  # without an end there is nothing to fall towards
-            return 1.0
-        constant = self.constant_share * epochs
-        return 1.0 if epoch < constant else (epochs - epoch) / max(1.0, epochs - constant)
+        """Log the metrics' means over the images of all processes."""
+        for name, value in self._scores.means(self.trainer.strategy).items():
+            self.log(f"val/{name}", value, prog_bar="/" not in name, sync_dist=True)
 
     # What is kept.
 
@@ -388,15 +488,20 @@ class Translator(pl.LightningModule):
             if name.startswith("val/") and math.isfinite(value)
         }
         return Descriptor(
-            translator=self.output,
+            translator=self.name,
             inputs=self.inputs,
+            outputs=self.outputs,
             generator=self.generator_name,
             arguments=self.generator.arguments,
             multiple_of=self.generator.multiple_of,
-            receptive_margin=self.generator.receptive_margin,
+            receptive_margin=self.generator.receptive_margin + self.interface.frame_reach,
             spatial_statistics=self.generator.spatial_statistics,
+            space=self.interface.space,
+            frame_millimetres=self.frame_millimetres,
             millimetres_per_texel=getattr(data, "millimetres_per_texel", None),
             metrics=metrics,
+            data=getattr(data, "about", {}),
+            epochs=self.current_epoch,
             licence=self.licence,
         )
 

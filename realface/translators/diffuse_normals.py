@@ -6,5 +6,5 @@ from realface.translators.base import Translator
 class DiffuseNormals(Translator):
     """AvatarMe's sigma: GXYZ to XYZ, object space in and out."""
 
-    output = "diffuse_normals"
-    residual_base = "shape_normals"
+    name = "diffuse_normals"
+    outputs = (name,)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from realface.maps.files import write_image
 from realface.maps.kinds import KINDS
-from realface.networks.channels import input_kinds
 from realface.translators.base import Translator
 
 _ROWS = 4
@@ -44,7 +43,9 @@ class PanelWriter(pl.Callback):
         if batch_idx or not trainer.is_global_zero or trainer.sanity_checking:
             return
         assert isinstance(pl_module, Translator)
-        image = panel(outputs, input_kinds(pl_module.inputs), pl_module.output)
+        kind = pl_module.outputs[0]
+        maps = {**outputs["maps"], "prediction": outputs["predicted"][kind]}
+        image = panel(maps, pl_module.interface.kinds, kind)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_image(self.folder / f"epoch-{trainer.current_epoch:04d}.png", image)
         for logger in trainer.loggers:

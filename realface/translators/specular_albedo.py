@@ -9,6 +9,5 @@ class SpecularAlbedo(Translator):
     It reads the diffuse albedo and not the texture, whose baked highlights would mislead it.
     """
 
-    output = "specular_albedo"
-    residual_base = None  # pale lips and dark skin: neither tone nor contrast carries over
-    typical = -0.6  # 0.2: captured faces have a mean of about 0.22
+    name = "specular_albedo"
+    outputs = (name,)

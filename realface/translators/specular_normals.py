@@ -4,7 +4,7 @@ from realface.translators.base import Translator
 
 
 class SpecularNormals(Translator):
-    """AvatarMe's rho: GXYZ to XYZ, in object space."""
+    """AvatarMe's rho: GXYZ to XYZ, in tangent space (``space: tangent``) or in object space."""
 
-    output = "specular_normals"
-    residual_base = "shape_normals"
+    name = "specular_normals"
+    outputs = (name,)

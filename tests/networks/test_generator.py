@@ -231,8 +231,13 @@ def test_without_a_norm_the_signal_reaches_the_last_layer():
     assert 0.1 < float(features.detach().std()) < 10
 
 
-def test_a_fresh_network_without_norms_starts_at_the_value_it_is_told():
-    generator = GlobalGenerator(3, 1, base_channels=8, downsamples=2, blocks=2, norm="none")
-    generator.head.start_at(-0.6)
-    made = generator(torch.randn(1, 3, 32, 32))
-    torch.testing.assert_close(made, torch.full_like(made, -0.6), atol=0.05, rtol=0)
+@pytest.mark.parametrize("norm", ["none", "instance"])
+def test_a_fresh_residual_network_starts_at_what_it_is_told_where_nothing_is_close(norm):
+    generator = GlobalGenerator(
+        3, 2, base_channels=8, downsamples=2, blocks=2, norm=norm, residual_channels=[1, None]
+    )
+    generator.head.start_at([0.5, -0.6])
+    x = torch.randn(1, 3, 32, 32)
+    made = generator(x)
+    torch.testing.assert_close(made[:, 0], x[:, 1], atol=0.05, rtol=0)
+    torch.testing.assert_close(made[:, 1], torch.full_like(made[:, 1], -0.6), atol=0.05, rtol=0)

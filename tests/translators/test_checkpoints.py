@@ -29,14 +29,14 @@ def test_checkpoint_describes_itself_and_predicts_the_same(tmp_path, kind):
     model = fitted(kind, tmp_path / "last.ckpt").eval()
     loaded = load_checkpoint(tmp_path / "last.ckpt")
     about = loaded.descriptor
-    assert about.translator == model.output
+    assert about.translator == model.name
     assert about.inputs == model.inputs
     assert about.licence == "CC0-1.0"
     assert about.multiple_of == model.generator.multiple_of
     assert {"psnr", "ssim"} <= about.metrics.keys()
     maps = model.prepare(face_batch(32), torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.equal(loaded(maps)[model.output], model(maps))
+        assert torch.equal(loaded(maps)[model.name], model(maps)[model.name])
 
 
 def test_checkpoint_is_plain_data(tmp_path):
