@@ -290,7 +290,7 @@ def test_clipping_bounds_the_gradient(limit, bound):
     class Norm(pl.Callback):
         def on_fit_start(self, trainer, pl_module):
             for optimizer in trainer.optimizers:
-                optimizer.register_step_pre_hook(self.note)
+                optimizer.register_step_post_hook(self.note)
 
         def note(self, optimizer, *_):
             grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
