@@ -11,7 +11,8 @@ from realface.cli.main import main
 from realface.maps.kinds import REFLECTANCE
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-TRANSLATORS = [f"{kind}.yaml" for kind in REFLECTANCE]
+TRANSLATORS = [f"{name}.yaml" for name in (*REFLECTANCE, "joint")]
+OVERLAYS = ["smoke.yaml", "small_gpu.yaml", "finetune.yaml"]
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
@@ -24,7 +25,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 def test_no_config_is_left_out():
     assert {path.name for path in CONFIGS.glob("*.yaml")} == {
         *TRANSLATORS,
-        "smoke.yaml",
+        *OVERLAYS,
         "procedural.yaml",
         "infer.yaml",
     }
@@ -118,25 +119,40 @@ def test_help_lists_what_data_there_is_and_its_options(capsys, name):
     assert ("--data.widest_map" in out) == (name == "ProceduralDataModule")
 
 
-@pytest.mark.parametrize("smoke", [False, True])
+@pytest.mark.parametrize("overlay", [None, *OVERLAYS])
 @pytest.mark.parametrize("name", TRANSLATORS)
-def test_translator_config(capsys, name, smoke):
-    over = ["--config", CONFIGS / "smoke.yaml"] if smoke else []
+def test_translator_config(capsys, name, overlay):
+    over = ["--config", CONFIGS / overlay] if overlay else []
     code, out, err = run(capsys, "train", "fit", "--config", CONFIGS / name, *over,
                          "--data.shards", "shards", "--print_config")  # fmt: skip
     assert code == 0, err
     parsed = yaml.safe_load(out)
     expected = yaml.safe_load((CONFIGS / name).read_text())
-    model = parsed["model"]
+    said = yaml.safe_load((CONFIGS / overlay).read_text()) if overlay else {}
+    model, data, trainer = parsed["model"], parsed["data"]["init_args"], parsed["trainer"]
     assert model["class_path"].rsplit(".")[-1] == expected["model"]["class_path"].rsplit(".")[-1]
-    words = {**expected["model"]["init_args"]}
-    if smoke:
-        words |= yaml.safe_load((CONFIGS / "smoke.yaml").read_text())["model"]["init_args"]
-    assert {key: model["init_args"][key] for key in words} == words
-    # The config names every argument, so that nobody has to look for a default; only de-lighting
-    # reads a lit texture.
-    left = {"licence", "lighting", "flaw_probability", "input_flaws"}
-    assert model["init_args"].keys() - words.keys() <= left
+    for found, place in ((model["init_args"], lambda one: one.get("model", {}).get("init_args")),
+                         (data, lambda one: one.get("data")),
+                         (trainer, lambda one: one.get("trainer"))):  # fmt: skip
+        words = {**place(expected), **(place(said) or {})}
+        assert {key: found[key] for key in words} == words
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_config_names_every_argument(capsys, name):
+    """So that nobody has to look for a default; but for what this translator does not use."""
+    _, out, _ = run(capsys, "train", "fit", "--config", CONFIGS / name,
+                    "--data.shards", "shards", "--print_config")  # fmt: skip
+    known = yaml.safe_load(out)["model"]["init_args"].keys()
+    said = yaml.safe_load((CONFIGS / name).read_text())["model"]["init_args"]
+    left = {"licence", "input_flaws"}
+    if "texture" not in said["inputs"]:
+        left |= {"lighting", "flaw_probability"}
+    if said.get("space", "object") == "object":
+        left |= {"frame_millimetres"}
+    if not {"shape_normals"} & {*said["inputs"]}:
+        left |= {"space"}
+    assert known - said.keys() == left
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
@@ -145,7 +161,7 @@ def test_config_names_its_own_command(name):
 
 
 def test_configs_never_count_steps():
-    for name in (*TRANSLATORS, "smoke.yaml"):
+    for name in (*TRANSLATORS, *OVERLAYS):
         assert not re.search(r"^\s*max_steps:", (CONFIGS / name).read_text(), re.MULTILINE)
 
 

@@ -11,16 +11,16 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from jsonargparse import ArgumentError
-from jsonargparse.typing import NonNegativeFloat
+from jsonargparse.typing import NonNegativeFloat, restricted_number_type
 from pytorch_lightning.callbacks import (
+    EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
     ProgressBar,
     TQDMProgressBar,
 )
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from realface.cli.config_errors import in_words
@@ -33,6 +33,7 @@ from realface.maps.files import disk_failure
 from realface.translators import Translator
 from realface.translators.checkpoints import AtomicCheckpointIO, TimedCheckpoint
 from realface.translators.panels import PanelWriter
+from realface.translators.warm_start import differences, start_from
 from realface.weights import load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,22 @@ class TrainCLI(LightningCLI):
             default="auto",
             help="auto: online where you are logged in, offline elsewhere",
         )
+        parser.add_argument(
+            "--tensorboard", type=bool, default=False, help="log for TensorBoard too"
+        )
+        parser.add_argument(
+            "--start_from",
+            type=Path | None,
+            default=None,
+            help="checkpoint or weights folder whose networks a new run starts from",
+        )
+        parser.add_argument(
+            "--ema_decay",
+            type=restricted_number_type("decay", float, [(">=", 0), ("<", 1)]),
+            default=0.0,
+            help="of an average of the weights, which is validated and kept; 0: the weights "
+            "themselves; 0.999 is usual",
+        )
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer.
@@ -119,19 +136,15 @@ class TrainCLI(LightningCLI):
         self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.name}")
         arguments["logger"] = self._loggers(str(self._get(self.config_init, "wandb")))
         arguments["plugins"] = [AtomicCheckpointIO()]
-        callbacks = self._callbacks(asked)
-        made = super().instantiate_trainer(callbacks=list(callbacks), **arguments)
-        if asked["strategy"] == "auto" and isinstance(made.strategy, DDPStrategy):
-            # Plain DDP awaits a gradient of every parameter in each backward pass, and the
-            # generator's pass gives the discriminator none, nor the other way round.
-            arguments["strategy"] = "ddp_find_unused_parameters_true"
-            made = super().instantiate_trainer(callbacks=list(callbacks), **arguments)
-        return made
+        return super().instantiate_trainer(callbacks=self._callbacks(asked), **arguments)
 
     def _callbacks(self, asked: Any) -> list[pl.Callback]:
         given = asked["callbacks"] or []
+        decay = float(self._get(self.config_init, "ema_decay"))
         callbacks = [
             *(given if isinstance(given, list) else [given]),
+            # Before whatever saves: a checkpoint holds the average after its batch.
+            *([EMAWeightAveraging(decay=decay)] if decay else []),
             self._checkpoint("best", monitor="val/psnr", mode="max"),
             # At the epoch's very end, when the schedulers have made their step too.
             self._checkpoint("last", save_on_train_epoch_end=True),
@@ -173,6 +186,15 @@ class TrainCLI(LightningCLI):
                     resume="allow",
                 )
             )
+        if self._get(self.config_init, "tensorboard"):
+            try:
+                loggers.append(TensorBoardLogger(self.run_dir, name="tensorboard"))
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    "--tensorboard true, and TensorBoard is not installed",
+                    "the optional extra",
+                    'pip install "realface[tensorboard]"',
+                ) from error
         return loggers
 
     @staticmethod
@@ -225,6 +247,8 @@ class TrainCLI(LightningCLI):
         if arguments.get("ckpt_path"):
             arguments["weights_only"] = True
             self._check_checkpoint(arguments["ckpt_path"])
+        elif (started := self._get(self.config_init, "start_from")) is not None:
+            start_from(self.model, Path(started))
         try:
             self.trainer.fit(**arguments)
         except MisconfigurationException as error:
@@ -266,28 +290,9 @@ class TrainCLI(LightningCLI):
             )
 
     def _check_same_networks(self, checkpoint: Path) -> None:
-        found, here = load_checkpoint(checkpoint).descriptor, self.model
-        theirs: dict[str, Any] = {
-            "translator": found.translator,
-            "inputs": list(found.inputs),
-            "space": found.space,
-            "generator": found.generator,
-            **found.arguments,
-        }
-        ours: dict[str, Any] = {
-            "translator": here.name,
-            "inputs": list(here.inputs),
-            "space": here.interface.space,
-            "generator": here.generator_name,
-            **here.generator.arguments,
-        }
-        differing = [
-            f"{name} {theirs.get(name)} and not {ours.get(name)}"
-            for name in dict.fromkeys((*theirs, *ours))
-            if theirs.get(name) != ours.get(name)
-        ]
+        differing = differences(load_checkpoint(checkpoint).descriptor, self.model)
         stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        if not differing and _shapes(stored["state_dict"]) != _shapes(here.state_dict()):
+        if not differing and _shapes(stored["state_dict"]) != _shapes(self.model.state_dict()):
             differing.append("another discriminator")
         if differing:
             raise InputError(
@@ -299,7 +304,9 @@ class TrainCLI(LightningCLI):
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a resumed run must have in common with the one before, by name."""
-    values: dict[str, Any] = {"seed_everything": config.get("seed_everything")}
+    values: dict[str, Any] = {
+        name: config[name] for name in ("seed_everything", "ema_decay") if name in config
+    }
     for part in ("model", "data"):
         chosen = config.get(part) or {}
         values[part] = str(chosen.get("class_path")).rpartition(".")[2]

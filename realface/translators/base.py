@@ -27,7 +27,13 @@ from realface.shading.capture import (
     random_texture,
 )
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
-from realface.translators.checks import check_crop, check_rim, check_scale, check_weights
+from realface.translators.checks import (
+    check_crop,
+    check_precision,
+    check_rim,
+    check_scale,
+    check_weights,
+)
 from realface.translators.scores import Scores
 from realface.translators.watch import Watch, contrast, failure
 from realface.weights import Descriptor
@@ -241,10 +247,11 @@ class Translator(pl.LightningModule):
         """Refuse what would end the first step, and ready the networks.
 
         Raises:
-            InputError: If all losses have weight 0, the crop does not fit the generator or the
-                metrics or is all rim, or tangent space has no scale.
+            InputError: If all losses have weight 0, the precision is float16's, the crop does not
+                fit the generator or the metrics or is all rim, or tangent space has no scale.
         """
         check_weights(self.weights)
+        check_precision(self.trainer)
         data = self.trainer.datamodule
         crop = getattr(data, "crop", None)
         texel = getattr(data, "millimetres_per_texel", None)
@@ -271,13 +278,11 @@ class Translator(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam for each network, its rate constant and then falling linearly to zero.
 
-        Fused, which is one pass over the weights; but for float16, whose scaler it would keep from
-        unscaling gradients before they are clipped.
+        Fused: one pass over weights, gradients and moments instead of one for each operation.
         """
-        fused = self._scaler is None
         optimizers = [
             torch.optim.Adam(
-                network.parameters(), lr=self.learning_rate, betas=self.betas, fused=fused
+                network.parameters(), lr=self.learning_rate, betas=self.betas, fused=True
             )
             for network in self._networks
         ]
@@ -289,11 +294,6 @@ class Translator(pl.LightningModule):
     @property
     def _networks(self) -> list[nn.Module]:
         return [self.generator] + ([self.discriminator] if self.discriminator else [])
-
-    @property
-    def _scaler(self) -> Any:
-        """Of float16's gradients; None in other precisions."""
-        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def _rate_at(self, epoch: int) -> float:
         epochs = self.trainer.max_epochs or 0
@@ -317,12 +317,13 @@ class Translator(pl.LightningModule):
     # The step.
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """One forward pass of each network, then both of their steps.
+        """One forward and one backward pass of each network, then both of their steps.
 
         As in pix2pixHD, both losses are of the networks before the step. The discriminator looks at
         truth and prediction in one batch, once. Its gradient with respect to the prediction drives
-        the generator, and no gradient of its weights is computed for that; its own step then uses
-        the same pass, and has freed it before the generator's backward pass needs memory.
+        the generator, and no gradient of its weights is computed for that; they get theirs from
+        the same pass. One backward pass serves both networks, so plain DDP sends each gradient
+        once, and autograd frees the discriminator's part before it comes to the generator's.
 
         Raises:
             FailureError: If a loss or a gradient is not finite, or an output has collapsed.
@@ -338,16 +339,12 @@ class Translator(pl.LightningModule):
         losses, own = self._adversarial_losses(inputs, made, truth, mask)
         losses |= self.map_losses(made, maps, frame, mask)
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
-        scale = 1.0 if self._scaler is None else self._scaler.get_scale()
-        (gradient,) = torch.autograd.grad(total * scale, leaf, retain_graph=True)
+        (gradient,) = torch.autograd.grad(total, leaf, retain_graph=True)
         contrasts = {kind: contrast(made[kind], truth[kind], mask) for kind in self.outputs}
-        self._stop_if_wrong({**losses, **own}, leaf, gradient, contrasts, batch["key"], batch_index)
-        optimizers = self.optimizers()
-        both = optimizers if isinstance(optimizers, list) else [optimizers]
-        for optimizer, loss in zip(both[1:], own.values(), strict=True):
-            self._descend(optimizer, loss, batch_index)
-        self._descend(both[0], (raw * (gradient / scale)).sum(), batch_index)
-        scalars = {f"train/{name}": loss.detach() for name, loss in {**losses, **own}.items()}
+        losses |= own
+        self._stop_if_wrong(losses, leaf, gradient, contrasts, batch["key"], batch_index)
+        self._descend((raw * gradient).sum() + sum(own.values()), batch_index)
+        scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
         self.log_dict(scalars, batch_size=len(mask))
         self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
 
@@ -409,9 +406,7 @@ class Translator(pl.LightningModule):
         batch_index: int,
     ) -> None:
         """End all processes together: one that is left alone would wait for the others."""
-        # Float16 overflows now and then; its scaler leaves such a step out.
-        checked = torch.zeros_like(gradient) if self._scaler is not None else gradient
-        problem = self._watch.look(losses, leaf, checked, contrasts)
+        problem = self._watch.look(losses, leaf, gradient, contrasts)
         wrong = torch.tensor(float(problem is not None), device=self.device)
         if self.trainer.world_size > 1:
             wrong = self.trainer.strategy.reduce(wrong, reduce_op="max")
@@ -419,10 +414,13 @@ class Translator(pl.LightningModule):
             where = f"epoch {self.current_epoch}, step {batch_index}"
             raise failure(problem or "another process has stopped", where, keys)
 
-    def _descend(self, optimizer: Any, loss: Tensor, batch_index: int) -> None:
-        """Add a loss's gradient, and step where enough batches are together."""
+    def _descend(self, loss: Tensor, batch_index: int) -> None:
+        """Add a loss's gradients, and step where enough batches are together."""
         self.manual_backward(loss / self._together(batch_index))
-        if not self.accumulating(batch_index):
+        if self.accumulating(batch_index):
+            return
+        optimizers = self.optimizers()
+        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
             optimizer.step()
             optimizer.zero_grad()
 
@@ -438,7 +436,7 @@ class Translator(pl.LightningModule):
         return at < self._together(batch_index)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip, where that is asked for; float16's gradients are unscaled by now."""
+        """Clip, where that is asked for."""
         if self.clip_gradient_norm:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             norm = nn.utils.clip_grad_norm_(weights, self.clip_gradient_norm)

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from realface.maps.files import partial_path
+from realface.translators.base import Translator
 
 _LOOK = 20  # batches between looks at the clock, where processes must agree on the time
 
@@ -42,7 +43,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class TimedCheckpoint(pl.Callback):
     """Saves within an epoch, every so many minutes, after a batch's last step.
 
-    Lightning's `ModelCheckpoint` does not save by time under manual optimisation.
+    Lightning's `ModelCheckpoint` does not save by time under manual optimisation. Where batches are
+    accumulated it waits for the step: gradients are not saved.
 
     Args:
         path: Of the checkpoint, overwritten each time.
@@ -52,6 +54,7 @@ class TimedCheckpoint(pl.Callback):
     def __init__(self, path: Path, minutes: float) -> None:
         self._path, self._seconds = path, 60 * minutes
         self._saved = time.monotonic()
+        self._batches = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *of_batch: Any
@@ -60,7 +63,10 @@ class TimedCheckpoint(pl.Callback):
         if trainer.is_last_batch:  # the epoch's own checkpoint comes, after its validation
             return
         batch_index = of_batch[-1]
-        if trainer.world_size > 1 and self._seconds and (batch_index + 1) % _LOOK:
+        if isinstance(pl_module, Translator) and pl_module.accumulating(batch_index):
+            return
+        self._batches += 1
+        if trainer.world_size > 1 and self._seconds and self._batches % _LOOK:
             return
         due = time.monotonic() - self._saved >= self._seconds
         if trainer.strategy.broadcast(due):

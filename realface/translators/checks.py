@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pytorch_lightning as pl
+
 from realface.errors import InputError
 from realface.metrics.image import SMALLEST
 from realface.networks.generator import Generator
@@ -20,6 +22,23 @@ def check_weights(weights: Mapping[str, float]) -> None:
             f"{', '.join(f'{name}_weight' for name in weights)}: all 0",
             "a loss to train with",
             "give one of them a weight above 0",
+        )
+
+
+def check_precision(trainer: pl.Trainer) -> None:
+    """Refuse float16: its range is too small for the norms and losses of these networks.
+
+    Its gradient scaler would be changed between the steps of the two optimisers, too.
+
+    Raises:
+        InputError: With the precisions that work.
+    """
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        raise InputError(
+            f"trainer.precision {trainer.precision}",
+            "bf16-mixed, or 32-true on cards that are slow at it (before NVIDIA's Ampere): "
+            "float16 overflows in networks of this kind",
+            "give --trainer.precision bf16-mixed",
         )
 
 

@@ -82,8 +82,8 @@ def failure(problem: str, where: str, keys: Sequence[str]) -> FailureError:
     return FailureError(
         f"{where}: {problem}; samples {', '.join(keys)}",
         "finite losses, and outputs that vary as the truth does",
-        "look at these samples; lower the learning rate or set clip_gradient_norm; with 16-mixed, "
-        "try bf16-mixed; of a collapse, lower adversarial_weight, or raise collapse_patience",
+        "look at these samples; lower the learning rate or set clip_gradient_norm; of a "
+        "collapse, lower adversarial_weight, or raise collapse_patience if it is meant to be flat",
     )
 
 

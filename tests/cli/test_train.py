@@ -11,10 +11,9 @@ import torch
 import wandb
 import yaml
 
-from realface.cli.train import RunConfig, ShortBar
+from realface.cli.train import ShortBar
 from realface.cli.wandb_run import logged_in, wandb_id, wandb_mode
 from realface.data.packing.pack import pack
-from realface.translators.panels import PanelWriter
 from tests.cli.command import PARTS, TINY_NETWORK, run
 from tests.faces import write_face
 
@@ -60,28 +59,6 @@ def test_trains(tmp_path, capsys, shards):
     assert not list((tmp_path / "run").rglob("*.partial"))
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["model"]["init_args"]["base_channels"] == 2
-
-
-@pytest.mark.parametrize(
-    ("more", "strategy"),
-    [
-        (["--trainer.devices=2"], {"find_unused_parameters": True}),
-        (["--trainer.devices=1", "--trainer.num_nodes=2"], {"find_unused_parameters": True}),
-        (["--trainer.devices=1"], None),
-        (["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], {}),
-    ],
-)
-def test_several_processes_await_no_gradient_of_the_other_network(
-    tmp_path, capsys, shards, monkeypatch, more, strategy
-):
-    built = []
-    monkeypatch.setattr(pl.Trainer, "fit", lambda self, **_: built.append(self))
-    code, _, err = train(capsys, shards, tmp_path / "run", *more)
-    assert code == 0, err
-    found = built[0].strategy
-    assert getattr(found, "_ddp_kwargs", None) == strategy
-    kinds = [type(one) for one in built[0].callbacks]
-    assert kinds.count(RunConfig) == kinds.count(PanelWriter) == 1
 
 
 def test_fewer_validation_samples_than_processes(tmp_path, capsys, shards):

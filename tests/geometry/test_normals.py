@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from realface.geometry.bake import bake
-from realface.geometry.normals import blur_normals, normals_from_shape, unit_or
+from realface.geometry.normals import blur_normals, blur_reach, normals_from_shape, unit_or
 from tests.geometry.conftest import degrees_between
 
 UP = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
@@ -114,6 +114,28 @@ def test_blur_turns_with_the_vectors(sigma):
     turned = torch.einsum("ij,jhw->ihw", turn, normals)
     expected = torch.einsum("ij,jhw->ihw", turn, blur_normals(normals, mask, sigma))
     assert degrees_between(blur_normals(turned, mask, sigma), expected).max() < 0.01
+
+
+@pytest.mark.parametrize("sigma", [2.0, 12.0])
+def test_a_batch_is_blurred_as_each_of_it(sigma):
+    normals = torch.stack((bumpy(40, 50), -bumpy(40, 50)))
+    mask = (torch.rand(2, 1, 40, 50) > 0.2).float()
+    both = blur_normals(normals, mask, sigma)
+    for one, alone, valid in zip(both, normals, mask, strict=True):
+        torch.testing.assert_close(one, blur_normals(alone, valid, sigma))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 7.9, 8.1, 20.0, 33.0])
+def test_blur_reaches_no_farther_than_it_says(sigma):
+    reach = blur_reach(sigma)
+    side = 2 * reach + 64
+    normals = UP.expand(3, side, side).clone()
+    changed = normals.clone()
+    changed[:, side // 2, side // 2] = torch.tensor((1.0, 0.0, 0.0))
+    mask = torch.ones(1, side, side)
+    moved = (blur_normals(normals, mask, sigma) - blur_normals(changed, mask, sigma)).abs().sum(0)
+    rows = moved.amax(dim=1).nonzero()
+    assert 2 * sigma < (rows - side // 2).abs().max() <= reach
 
 
 def test_unit_or_replaces_what_has_no_direction():

@@ -6,6 +6,7 @@ from realface.maps.encoding import unit
 from realface.maps.spaces import (
     bitangents,
     flip_green,
+    level_tangents,
     object_to_offset,
     object_to_tangent,
     offset_to_object,
@@ -86,3 +87,28 @@ def test_a_flip_is_its_own_inverse_and_touches_one_component():
     vectors = torch.randn(2, 3, 4, 5)
     assert torch.equal(flip_green(flip_green(vectors)), vectors)
     assert torch.equal(flip_green(vectors)[:, [0, 2]], vectors[:, [0, 2]])
+
+
+@given(seeds)
+def test_level_frames_are_what_the_shortest_turn_makes_of_the_axes(seed):
+    generator = torch.Generator().manual_seed(seed)
+    normals = unit(torch.randn(3, 6, 5, dtype=torch.float64, generator=generator))
+    tangents = level_tangents(normals)
+    up = bitangents(tangents, normals, torch.ones(1, dtype=torch.float64))
+    axes = torch.stack((tangents, up, normals))  # rows of the turn's transpose
+    gram = torch.einsum("ichw,jchw->ijhw", axes, axes)
+    identity = torch.eye(3, dtype=torch.float64)[..., None, None].expand_as(gram)
+    torch.testing.assert_close(gram, identity, atol=1e-9, rtol=0)
+    # The turn's own axis, at right angles to z and the normal, stays where it is.
+    x, y, z = normals
+    axis = torch.stack((-y, x, torch.zeros_like(z)))
+    turned = axis[0] * tangents + axis[1] * up + axis[2] * normals
+    torch.testing.assert_close(turned, axis, atol=1e-9, rtol=0)
+
+
+def test_level_frames_ahead_aside_and_behind():
+    normals = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, -1, 0], [0, 0, -1], [1e-6, 0, -1]]).T
+    tangents = level_tangents(normals[..., None])[..., 0].T
+    torch.testing.assert_close(tangents[:2], torch.tensor([[1.0, 0, 0], [0, 0, -1]]))
+    assert tangents.isfinite().all()
+    torch.testing.assert_close(tangents.norm(dim=1), torch.ones(5))
