@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from realface.maps.encoding import srgb_to_linear
-from realface.shading.capture import random_texture
+from realface.shading.capture import patch_texture, random_capture
 from realface.shading.lights import point_lights
 from realface.shading.shade import shade
 from realface.shading.subsurface import SKIN_RADII, one_kernel_scatter, texel_size
@@ -97,11 +97,16 @@ def jobs(maps: dict[str, Tensor]) -> dict[str, Callable[[], object]]:
     def one_kernel() -> Tensor:
         return one_kernel_scatter(shaded(None), maps["mask"], texel_size(maps["shape"]))
 
+    def captured() -> Tensor:
+        return patch_texture(maps, random_capture(batch, "varied", device))
+
     return {
         "four lamps, Lambert and Blinn-Phong": lambda: shaded(None),
         "the same, scattered over six Gaussians a channel": lambda: shaded(SKIN_RADII),
         "the same, scattered by AvatarMe++'s one kernel": one_kernel,
-        "as de-lighting trains": lambda: random_texture(maps),
+        "as de-lighting trains": lambda: patch_texture(
+            maps, random_capture(batch, "varied", device)
+        ),
     }
 
 

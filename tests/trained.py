@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from realface.maps.kinds import REFLECTANCE
 from realface.networks.generator import GlobalGenerator
 from realface.networks.interface import RESIDUAL_BASE, Interface
-from realface.weights import Descriptor, TrainedTranslator, export_weights
+from realface.weights import JOINT, Descriptor, TrainedTranslator, export_weights
 
 INPUTS = {
     "diffuse_albedo": ("texture", "depth"),
@@ -17,10 +18,18 @@ INPUTS = {
 
 
 def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
-    """A small generator, multiples of 4 px, without a norm: windows may agree exactly."""
+    """A small generator, multiples of 4 px, without a norm: windows may agree exactly.
+
+    Args:
+        kind: The map that it makes, or ``joint``.
+        seed: Of its weights.
+        **about: Of the descriptor; ``inputs``, ``space`` and ``frame_millimetres`` too.
+    """
     torch.manual_seed(seed)
-    about_maps = Interface(INPUTS[kind], (kind,))
-    residual = about_maps.residual_channels() if kind in RESIDUAL_BASE else None
+    outputs = REFLECTANCE if kind == JOINT else (kind,)
+    inputs = about.pop("inputs", INPUTS.get(kind, ("texture", "shape_normals")))
+    about_maps = Interface(inputs, outputs)
+    residual = about_maps.residual_channels() if kind in (*RESIDUAL_BASE, JOINT) else None
     generator = GlobalGenerator(
         about_maps.in_channels,
         about_maps.out_channels,
@@ -35,8 +44,8 @@ def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
             torch.nn.init.normal_(parameter, std=0.3 / parameter[0].numel() ** 0.5)
     descriptor = Descriptor(
         translator=kind,
-        inputs=INPUTS[kind],
-        outputs=(kind,),
+        inputs=inputs,
+        outputs=outputs,
         generator="global",
         arguments=generator.arguments,
         multiple_of=generator.multiple_of,

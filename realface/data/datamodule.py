@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -23,7 +24,7 @@ from realface.data.shard_samples import (
     ValidationBatches,
     ValidationSamples,
 )
-from realface.data.shard_set import count_samples, open_shards, read_index, split_location
+from realface.data.shard_set import Located, count_samples, open_shards, read_index, split_location
 from realface.data.transforms import Batch, to_maps
 from realface.errors import InputError, RealfaceError
 
@@ -120,7 +121,11 @@ class ReflectanceDataModule(PatchDataModule):
         translator = self.trainer.lightning_module if self.trainer else None
         if translator is None:
             self._kinds = self._shown = self._set.kinds
+            self._with_wholes = False
             return
+        self._with_wholes = translator.reads_whole_faces
+        if self._with_wholes:
+            self.moves.check_for_wholes()
         optional = {"mask", *translator.optional_kinds} & set(self._set.kinds)
         self._kinds = tuple(dict.fromkeys((*translator.required_kinds, *sorted(optional))))
         shown = [kind for kind in translator.shown_kinds if kind in self._set.kinds]
@@ -163,7 +168,7 @@ class ReflectanceDataModule(PatchDataModule):
         count = self.samples_per_epoch or len(located)
         steps = steps_of(count, self.batch_size, world)
         samples = TrainingSamples(
-            ShardSamples(located, self._kinds, self.on_error),
+            ShardSamples(located, self._kinds, self.on_error, self._wholes("train")),
             self.crop, self.tone_probability, self.moves, self.seed,
         )  # fmt: skip
         stream = Stream(len(located), self.seed, self.batch_size, steps, rank, world)
@@ -186,10 +191,14 @@ class ReflectanceDataModule(PatchDataModule):
         rank, world = self.ranks()
         mine = range(len(located))[: self.validation_samples or None][rank::world]
         batches = [mine[at : at + self.batch_size] for at in range(0, len(mine), self.batch_size)]
-        samples = ShardSamples(located, self._shown, self.on_error)
+        samples = ShardSamples(located, self._shown, self.on_error, self._wholes("val"))
         workers = min(self.workers, len(batches))
         cropped = ValidationSamples(samples, self.crop)
         return FixedLoader(ValidationBatches(cropped, batches, workers), len(batches))
+
+    def _wholes(self, split: str) -> Sequence[Located] | None:
+        """The whole faces of a split, where the translator reads them; none: it says so itself."""
+        return self._set.splits.get(f"whole-{split}", ()) if self._with_wholes else None
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Stored values to maps, and these moved, on the device."""

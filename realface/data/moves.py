@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from realface.errors import InputError
 from realface.maps.encoding import unit
 from realface.maps.kinds import KINDS
 
@@ -48,6 +49,20 @@ class Moves:
     rotation: float = 0.0
     zoom: float = 1.0
 
+    def check_for_wholes(self) -> None:
+        """Refuse what turns a patch and not the whole face beside it.
+
+        Raises:
+            InputError: If anything but mirrors is asked for.
+        """
+        if self.quarter_turns or self.rotation > 0 or self.zoom > 1:
+            raise InputError(
+                f"data.quarter_turns {self.quarter_turns}, rotation {self.rotation}, "
+                f"zoom {self.zoom}, where the whole texture is read",
+                "mirrors alone: the whole face is not turned or enlarged with its patch",
+                "leave them out",
+            )
+
     def draw(self, rng: random.Random) -> dict[str, float]:
         """What `move` is to do to a sample, to be put into it; only what is asked for."""
         drawn: dict[str, float] = {}
@@ -70,6 +85,8 @@ def move(batch: Batch) -> Batch:
     batch = {name: value for name, value in batch.items() if name not in drawn}
     if "mirrored" in drawn:
         batch = mirror(batch, drawn["mirrored"])
+        if "whole" in batch:
+            batch["whole"] = mirror(batch["whole"], drawn["mirrored"])
     if "quarters" in drawn:
         batch = quarter_turns(batch, drawn["quarters"])
     if "angle" in drawn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from realface.data.packing.whole_faces import REDUCTION
 from realface.data.transforms import Batch
 from realface.errors import InputError
 from realface.synthetic import subject_windows
@@ -124,6 +125,24 @@ def make_batch(draw: Draw, device: torch.device | str, flaws: Sequence[str] = ()
         "shape": maps["shape"] - centres[:, :, None, None],
         **mirrored,
     }
+
+
+def make_wholes(draw: Draw, device: torch.device | str) -> dict[str, torch.Tensor]:
+    """The whole faces of what was drawn, at an eighth of the maps' size, as shards have them.
+
+    Args:
+        draw: What to make.
+        device: Where.
+
+    Returns:
+        Maps ``(B, C, h, w)`` as `make_batch`'s, not mirrored yet.
+    """
+    width = -(-draw.map_size[1] // REDUCTION)
+    height = round(width * 2 / 3)
+    windows = ((0, 0, height, width),) * len(draw.subjects)
+    maps = subject_windows(draw.subjects, height, width, windows, device=device)
+    centres = placements(draw.subjects, device).centres
+    return {**maps, "shape": maps["shape"] - centres[:, :, None, None]}
 
 
 def patch_key(seed: int, window: Window) -> str:

@@ -15,6 +15,7 @@ from realface.data.procedural import (
     Draw,
     draw_batch,
     make_batch,
+    make_wholes,
 )
 from realface.data.transforms import Batch
 from realface.errors import InputError
@@ -153,5 +154,9 @@ class ProceduralDataModule(PatchDataModule):
     def transfer_batch_to_device(
         self, batch: Draw, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """Make the batch on the device."""
-        return make_batch(batch, device, self.flaws)
+        """Make the batch on the device, whole faces too where the translator reads them."""
+        made = make_batch(batch, device, self.flaws)
+        translator = self.trainer.lightning_module if self.trainer else None
+        if translator is not None and translator.reads_whole_faces:
+            made["whole"] = make_wholes(batch, device)
+        return made

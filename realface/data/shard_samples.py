@@ -43,13 +43,22 @@ class ShardSamples(Dataset):
         samples: Where they lie.
         kinds: Of map, that are wanted.
         on_error: What to do about a sample that cannot be read.
+        wholes: Whole faces, to come with the patches of their subjects; None: they come alone.
+
+    Raises:
+        InputError: If a subject has no whole face.
     """
 
     def __init__(
-        self, samples: Sequence[Located], kinds: Sequence[str], on_error: OnError = "stop"
+        self,
+        samples: Sequence[Located],
+        kinds: Sequence[str],
+        on_error: OnError = "stop",
+        wholes: Sequence[Located] | None = None,
     ) -> None:
         self.samples = [sample.only(kinds) for sample in samples]  # what workers are sent
         self.kinds, self.on_error = tuple(kinds), on_error
+        self.wholes = None if wholes is None else _by_subject(wholes, samples, kinds)
 
     def read(self, number: int, rng: random.Random) -> Sample:
         """A sample; or, if that is allowed, one drawn in its place, with ``skipped`` naming it.
@@ -76,10 +85,37 @@ class ShardSamples(Dataset):
             number = rng.randrange(len(self.samples))
 
     def _read(self, sample: Located) -> Sample:
+        found = self._maps(sample)
+        if self.wholes is None:
+            return found
+        return {**found, "whole": self._maps(self.wholes[_face(sample)])}
+
+    def _maps(self, sample: Located) -> Sample:
         # A sample of a folder without masks has none.
         kinds = [kind for kind in self.kinds if kind != "mask" or kind in sample.kinds]
         _, maps = read_stored(sample.read(), sample.where, kinds)
         return stored(sample.entry.key, {kind: _values(kind, *map) for kind, map in maps.items()})
+
+
+def _face(sample: Located) -> tuple[str, str | None]:
+    """Whose, in which folder: folders may use the same names."""
+    return sample.folder, sample.entry.subject
+
+
+def _by_subject(
+    wholes: Sequence[Located], samples: Sequence[Located], kinds: Sequence[str]
+) -> dict[tuple[str, str | None], Located]:
+    found = {_face(whole): whole.only(kinds) for whole in wholes}
+    without = next((sample for sample in samples if _face(sample) not in found), None)
+    if without is not None or (None in {subject for _, subject in found}):
+        what = without.where if without is not None else "whole faces without a subject"
+        raise InputError(
+            f"{what}, without its whole face",
+            "the whole face of every patch, which whole_texture is made from",
+            "pack whole subjects (lent patches, as RealFaceDB's, have none: leave whole_texture "
+            "out of the inputs)",
+        )
+    return found
 
 
 def _values(kind: str, pixels: Array, record: MapRecord) -> Array:

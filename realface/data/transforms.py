@@ -19,7 +19,8 @@ from realface.maps.files import Array
 from realface.maps.kinds import KINDS, MapKind
 
 Sample = dict[str, Any]
-"""``key``, and by kind ``(h, w, C)``: uint8 or uint16 as stored, or float32 as in memory."""
+"""``key``, and by kind ``(h, w, C)``: uint8 or uint16 as stored, or float32 as in memory; where it
+is wanted ``whole``, the whole face that a patch is of, by kind likewise."""
 
 Batch = dict[str, Any]
 """``key``, a list, and by kind a tensor: `collate`'s and, from `to_maps` on, ``(B, C, H, W)``."""
@@ -94,11 +95,20 @@ class SkinTone:
         """The sample with its albedo varied and float32; equal generators vary it equally."""
         if self.probability == 0 or "diffuse_albedo" not in sample:
             return sample
-        albedo = sample["diffuse_albedo"]
+        seed = rng.getrandbits(64)
+        varied = {**sample, "diffuse_albedo": self._varied(sample["diffuse_albedo"], seed)}
+        if "whole" in sample:  # the same face
+            whole = sample["whole"]
+            albedo = self._varied(whole["diffuse_albedo"], seed)
+            varied["whole"] = {**whole, "diffuse_albedo": albedo}
+        return varied
+
+    def _varied(self, albedo: Array, seed: int) -> Array:
         # One generator for all: by a seed, each change would draw the same numbers as the others.
-        self._changes.set_random_state(np.random.default_rng(rng.getrandbits(64)), rng)
+        self._changes.set_random_state(np.random.default_rng(seed), random.Random(seed))
         image = albedo.astype(np.float32) / np.float32(np.iinfo(albedo.dtype).max)
-        return {**sample, "diffuse_albedo": self._changes(image=image)["image"]}
+        varied: Array = self._changes(image=image)["image"]
+        return varied
 
     @cached_property
     def _changes(self) -> Any:
@@ -125,15 +135,31 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Samples to one batch: maps stacked to ``(B, h, w, C)``, numbers to ``(B,)``, keys to a list.
 
     Where 8 and 16 bits of a kind meet, 8 are widened exactly: 255 to 65535.
+
+    Raises:
+        InputError: If whole faces differ in size.
     """
     batch: Batch = {}
     for name, first in samples[0].items():
         values = [sample[name] for sample in samples]
-        if isinstance(first, np.ndarray):
+        if isinstance(first, dict):
+            _check_one_size(values)
+            batch[name] = collate(values)
+        elif isinstance(first, np.ndarray):
             batch[name] = torch.from_numpy(np.stack(_widened(values)))
         else:
             batch[name] = values if isinstance(first, str) else torch.tensor(values)
     return batch
+
+
+def _check_one_size(wholes: Sequence[Sample]) -> None:
+    sizes = {whole["mask"].shape[:2] for whole in wholes}
+    if len(sizes) > 1:
+        raise InputError(
+            f"whole faces of {' and '.join(f'{h}x{w}' for h, w in sorted(sizes))} in one batch",
+            "one size (height x width): they are lit together",
+            "train with --data.batch_size 1 and accumulate_batches, or pack maps of one size",
+        )
 
 
 def _widened(arrays: list[Array]) -> list[Array]:
@@ -152,10 +178,11 @@ def to_maps(batch: Batch) -> Batch:
         batch: By kind ``(B, h, w, C)``: uint8 or uint16 for values from 0 to 1, and for unit
             vectors as 0.5 v + 0.5; or float32, which keeps its values (``shape`` [mm]).
     """
-    return {
+    maps: Batch = {
         name: _to_map(KINDS[name], value) if name in KINDS else value
         for name, value in batch.items()
     }
+    return {**maps, "whole": to_maps(maps["whole"])} if "whole" in maps else maps
 
 
 def _to_map(kind: MapKind, values: Tensor) -> Tensor:

@@ -13,6 +13,10 @@ from realface.maps.kinds import KINDS
 DEPTH_SCALE = 100.0
 """Millimetres of depth that become 1 in a network's input."""
 
+WHOLE_TEXTURE = "whole_texture"
+"""What a patch network may see of the rest of the face: its whole texture, squeezed to the size of
+the patch or window. It is no kind of map: it is made from ``texture`` where it is wanted."""
+
 SHORTEST_NORMAL = 1e-4
 """Below this length a predicted normal has no direction."""
 
@@ -23,7 +27,7 @@ class NetworkInput:
 
     Attributes:
         name: The word in the config.
-        kind: The kind of map that it is made from.
+        kind: The kind of map that it is made from, or `WHOLE_TEXTURE`.
         channels: Channels in the network's input.
         convert: From the map ``(B, C, H, W)`` to channels in about [-1, 1].
         meaning: One line for people.
@@ -175,7 +179,7 @@ def _words(inputs: Sequence[str]) -> list[NetworkInput]:
 
 
 def _check_map(tensor: Tensor, kind: str) -> None:
-    channels = KINDS[kind].channels
+    channels = KINDS["texture" if kind == WHOLE_TEXTURE else kind].channels
     if tensor.ndim != 4 or tensor.shape[1] != channels:
         raise InputError(
             f"{kind} of shape {tuple(tensor.shape)}",
@@ -216,6 +220,7 @@ def _depth(shape: Tensor) -> Tensor:
 
 _ALL = (
     NetworkInput("texture", "texture", 3, _centred, "captured texture, light baked in"),
+    NetworkInput(WHOLE_TEXTURE, WHOLE_TEXTURE, 3, _centred, "whole texture, squeezed to the patch"),
     NetworkInput("diffuse_albedo", "diffuse_albedo", 3, _centred, "diffuse albedo as encoded"),
     NetworkInput("grey_albedo", "diffuse_albedo", 1, _grey, "luma of the diffuse albedo"),
     NetworkInput("depth", "shape", 1, _depth, "z in millimetres from the median, over 100"),

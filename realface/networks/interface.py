@@ -78,7 +78,7 @@ class Interface:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of map that it reads."""
+        """The kinds of map that it reads, and `channels.WHOLE_TEXTURE` where it does."""
         frame = ("shape_normals",) if self.space == "tangent" else ()
         return tuple(dict.fromkeys((*input_kinds(self.inputs), *frame)))
 
@@ -160,7 +160,7 @@ class Interface:
         right_handed = frame.normals.new_ones(())
         return {
             kind: turn(values, frame.tangents, frame.normals, right_handed)
-            if KINDS[kind].encoding == "unit_vector"
+            if kind in KINDS and KINDS[kind].encoding == "unit_vector"
             else values
             for kind, values in maps.items()
         }

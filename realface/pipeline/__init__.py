@@ -1,6 +1,7 @@
 """One subject through its translators, in order, each stitched over the whole map."""
 
-from realface.pipeline.job import Job, check_format, given_kinds, in_order, lay_windows
+from realface.pipeline.job import Job, check_format
 from realface.pipeline.results import check_output
+from realface.pipeline.stages import given_kinds, in_order, lay_windows
 
 __all__ = ["Job", "check_format", "check_output", "given_kinds", "in_order", "lay_windows"]

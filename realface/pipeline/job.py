@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +15,11 @@ from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.geometry.placement import PlacedShape, Placement, place
 from realface.maps.files import disk_failure
 from realface.maps.io import MapFile
-from realface.maps.kinds import KINDS, REFLECTANCE
+from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
 from realface.maps.writers import Compression, open_writer
+from realface.networks.channels import WHOLE_TEXTURE
 from realface.pipeline.results import (
     Done,
     check_output,
@@ -28,11 +29,11 @@ from realface.pipeline.results import (
     write_done,
     write_subject,
 )
+from realface.pipeline.stages import Stage, given_kinds, in_order, lay_windows
+from realface.shading.capture import squeezed
 from realface.tiling.engine import Source, Stitched, stitch
 from realface.tiling.pad import cropped, padded
-from realface.tiling.plan import Plan
-from realface.tiling.plan import plan as plan_windows
-from realface.tiling.windows import next_multiple
+from realface.tiling.squeeze import Squeezed
 from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -45,28 +46,6 @@ BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (1
 """What each format can hold, per channel."""
 
 _SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One translator's part of the job.
-
-    Attributes:
-        translator: The trained translator.
-        outputs: The maps that are wanted of it.
-        plan: Its windows.
-        inputs: The kinds that it reads, the mask first where there is one.
-    """
-
-    translator: TrainedTranslator
-    outputs: tuple[str, ...]
-    plan: Plan
-    inputs: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """The maps that it makes, for people."""
-        return ", ".join(self.outputs)
 
 
 class Job:
@@ -301,11 +280,18 @@ class Job:
             bits = next(iter(records.values())).bits
             entry = self._record(kind, made[kind].name, bits)
             source = MapFile(made[kind], KINDS[kind], entry)
+        elif kind == WHOLE_TEXTURE:
+            return Squeezed(self._whole_texture, stage.plan.size, squeezed)
         elif kind == "shape" and self._placement is not None:
             source = PlacedShape(self._files[kind], self._placement)
         else:
             source = self._files[kind]
         return padded(source, stage.plan.multiple_of) if self.pad else source
+
+    def _whole_texture(self) -> Tensor:
+        """``(3, H, W)``, black outside the mask, as in training."""
+        texture = self._files["texture"].whole()
+        return texture * (self._files["mask"].whole() > 0.5) if "mask" in self._files else texture
 
     def _record(self, kind: str, file: str, bits: int) -> MapRecord:
         return replace(default_record(kind, file, *self.size, bits), derived=True)
@@ -328,33 +314,6 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def given_kinds(translators: Mapping[str, TrainedTranslator]) -> tuple[str, ...]:
-    """The kinds, the mask aside, that a subject must hold: those that no translator before makes.
-
-    Args:
-        translators: By the map that they make.
-    """
-    made: set[str] = set()
-    given: dict[str, None] = {}
-    for translator, outputs in in_order(translators):
-        given |= dict.fromkeys(kind for kind in translator.kinds if kind not in made)
-        made.update(outputs)
-    return tuple(given)
-
-
-def in_order(
-    translators: Mapping[str, TrainedTranslator],
-) -> list[tuple[TrainedTranslator, tuple[str, ...]]]:
-    """Each translator once, in the order in which they run, with the maps that are wanted of it."""
-    outputs: dict[int, tuple[str, ...]] = {}
-    for kind in REFLECTANCE:
-        if kind in translators:
-            one = id(translators[kind])
-            outputs[one] = (*outputs.get(one, ()), kind)
-    by_identity = {id(one): one for one in translators.values()}
-    return [(by_identity[one], kinds) for one, kinds in outputs.items()]
-
-
 def check_format(form: Format, bits: int) -> None:
     """Refuse a bit depth that a format cannot hold.
 
@@ -368,55 +327,6 @@ def check_format(form: Format, bits: int) -> None:
             f"{held} bits per channel for {form}",
             f"choose {held}, or another format",
         )
-
-
-def lay_windows(
-    size: tuple[int, int],
-    translator: TrainedTranslator,
-    kinds: Sequence[str],
-    *,
-    window: int,
-    overlap: int,
-    batch: int,
-    pad: bool,
-) -> Plan:
-    """The windows of one translator over a map.
-
-    Args:
-        size: ``(height, width)`` of the map [px].
-        translator: Its stride and least size bind the windows.
-        kinds: The maps that it reads.
-        window: Largest side of a window [px].
-        overlap: Least overlap of neighbouring windows [px].
-        batch: Windows computed at once.
-        pad: Lay them over the map as padded to the network's stride.
-
-    Raises:
-        InputError: If the size does not fit the network, or the windows do not fit the map.
-    """
-    descriptor = translator.descriptor
-    multiple = descriptor.multiple_of
-    channels = sum(KINDS[kind].channels for kind in kinds)
-    try:
-        laid = plan_windows(
-            (next_multiple(size[0], multiple), next_multiple(size[1], multiple)) if pad else size,
-            window=window,
-            overlap=overlap,
-            multiple_of=multiple,
-            batch=batch,
-            channels=(channels, descriptor.interface.out_channels),
-        )
-    except InputError as error:
-        given = f"{error.given}, for {translator.source}"
-        raise InputError(given, error.expected, error.remedy) from error
-    if min(laid.window) < translator.minimum_size:
-        raise InputError(
-            f"windows of {laid.window[0]}x{laid.window[1]} on a map of {size[0]}x{size[1]} "
-            f"(height x width), for {translator.source}",
-            f"at least {translator.minimum_size} px a side, which this network needs",
-            "give a larger --window, or a larger map",
-        )
-    return laid
 
 
 def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:

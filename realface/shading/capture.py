@@ -1,5 +1,6 @@
 """A texture as a capture gives it, from a sample's maps: random light, shadows and scattering."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -26,37 +27,101 @@ Farther in, less than a tenth of the red light and 3 % of the green comes from b
 """
 
 
-def random_texture(
-    maps: dict[str, Tensor], lighting: Lighting = "varied", generator: torch.Generator | None = None
-) -> Tensor:
-    """A batch of patches under fresh random lights, one set each.
+@dataclass(frozen=True)
+class Capture:
+    """What the capture of each face of a batch has of its own, besides the face.
+
+    Attributes:
+        lights: One set each.
+        scattering: Radii as `lit_texture` has them; None: none, and no shadows either.
+        translucency: ``(B, 1, 1, 1)``, where no map says it.
+        exponent: AvatarMe++'s shininess, likewise.
+    """
+
+    lights: Lights
+    scattering: tuple[float, float, float] | None = None
+    translucency: Tensor | None = None
+    exponent: Tensor | None = None
+
+
+def random_capture(
+    batch: int,
+    lighting: Lighting,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> Capture:
+    """Draw the captures of a batch.
 
     ``varied``: rooms, skies and lamps with cast shadows, more or less scattering, smooth and
     dull skin. ``studio``: AvatarMe++'s lights around a studio's, without any of these.
 
     Args:
+        batch: How many.
+        lighting: Of which mix.
+        device: Where.
+        generator: Of random numbers, on the device; None for torch's own.
+    """
+    lights = random_lights(batch, lighting, device, generator)
+    if lighting == "studio":
+        return Capture(lights)
+    shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
+    return Capture(lights, SKIN_RADII, shares[0], shininess_from_exponent(10 * 6 ** shares[1]))
+
+
+def patch_texture(
+    maps: dict[str, Tensor], capture: Capture, generator: torch.Generator | None = None
+) -> Tensor:
+    """A batch of patches as they were captured: shadows are guessed, for what throws them is far.
+
+    Args:
         maps: As `lit_texture`, ``(B, C, H, W)`` each.
-        lighting: Which lights.
-        generator: Of random numbers, on the maps' device; None for torch's own.
+        capture: Of the batch.
+        generator: Of strangers' shadows, on the maps' device; None for torch's own.
 
     Returns:
         ``(B, 3, H, W)`` in [0, 1], sRGB.
     """
-    mask = maps["mask"]
-    batch, device = len(mask), mask.device
-    lights = random_lights(batch, lighting, device, generator)
-    if lighting == "studio":
-        return lit_texture(maps, lights)
-    shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
+    if capture.scattering is None:
+        return lit_texture(maps, capture.lights)
+    seen = stray_shadows(capture.lights, *maps["mask"].shape[-2:], generator=generator)
+    return _textured(maps, capture, seen * _openings(maps, capture.lights))
+
+
+def whole_texture(maps: dict[str, Tensor], capture: Capture, size: tuple[int, int]) -> Tensor:
+    """The whole faces of a batch of patches under the same lights, squeezed to the patches' size.
+
+    AvatarMe++'s context :math:`T^{(w)}`: Lattas et al., TPAMI 2021. Strangers' shadows, which lie
+    on the patch alone, are not on it.
+
+    Args:
+        maps: Of the whole faces, small, ``(B, C, h, w)``, as `lit_texture`.
+        capture: Of the batch.
+        size: ``(height, width)`` of the patches.
+
+    Returns:
+        ``(B, 3, *size)`` in [0, 1], sRGB; black outside the masks.
+    """
+    if capture.scattering is None:
+        texture = lit_texture(maps, capture.lights)
+    else:
+        texture = _textured(maps, capture, _openings(maps, capture.lights))
+    return squeezed(texture * maps["mask"], size)
+
+
+def squeezed(texture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Textures ``(B, 3, h, w)`` brought to another size, whatever their proportions."""
+    return F.interpolate(texture, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _textured(maps: dict[str, Tensor], capture: Capture, visibility: Tensor) -> Tensor:
+    assert capture.translucency is not None
+    assert capture.exponent is not None
     varied = {
-        "translucency": shares[0].expand_as(mask),
-        "exponent": shininess_from_exponent(10 * 6 ** shares[1]).expand_as(mask),
+        "translucency": capture.translucency.expand_as(maps["mask"]),
+        "exponent": capture.exponent.expand_as(maps["mask"]),
     }
     return lit_texture(
-        {**varied, **maps},
-        lights,
-        visibility=_patch_visibility(maps, lights, generator),
-        scattering=SKIN_RADII,
+        {**varied, **maps}, capture.lights, visibility=visibility, scattering=capture.scattering
     )
 
 
@@ -71,15 +136,12 @@ def random_lights(
     return draw(batch, device=device, generator=generator)
 
 
-def _patch_visibility(
-    maps: dict[str, Tensor], lights: Lights, generator: torch.Generator | None
-) -> Tensor:
-    """Share of each lamp that arrives ``(B, L, H, W)``: through openings, past strangers."""
-    seen = stray_shadows(lights, *maps["mask"].shape[-2:], generator=generator)
-    if "occlusion" not in maps:
-        return seen
-    # From the patch's middle: a cone's rim is softer than lamps' directions differ over it.
+def _openings(maps: dict[str, Tensor], lights: Lights) -> Tensor:
+    """Share of each lamp that arrives through the openings that occlusion tells of."""
     mask = maps["mask"]
+    if "occlusion" not in maps:
+        return torch.ones_like(mask).expand(-1, lights.positions.shape[1], -1, -1)
+    # From the patch's middle: a cone's rim is softer than lamps' directions differ over it.
     middle = (maps["shape"] * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3)).clamp(min=1)
     middle = middle[:, None]
     towards = F.normalize(lights.positions[..., :3] - lights.positions[..., 3:] * middle, dim=2)
@@ -87,7 +149,7 @@ def _patch_visibility(
         aperture_visibility(maps["occlusion"], maps["diffuse_normals"], direction[..., None, None])
         for direction in towards.unbind(1)
     ]
-    return seen * torch.cat(open_share, dim=1)
+    return torch.cat(open_share, dim=1)
 
 
 def known_light(mask: Tensor, positions: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.blocks import full_precision
+from realface.networks.channels import WHOLE_TEXTURE
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
@@ -24,7 +25,9 @@ from realface.shading.capture import (
     LIT_FROM,
     Lighting,
     known_light,
-    random_texture,
+    patch_texture,
+    random_capture,
+    whole_texture,
 )
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.checks import (
@@ -201,18 +204,25 @@ class Translator(pl.LightningModule):
         return self.interface.inputs
 
     @property
+    def _lit(self) -> bool:
+        return bool({"texture", WHOLE_TEXTURE} & {*self.interface.kinds})
+
+    @property
     def required_kinds(self) -> tuple[str, ...]:
         """Kinds of map that a training sample must hold."""
-        read = self.interface.kinds
-        lit = LIT_FROM if "texture" in read else ()
-        kinds = dict.fromkeys((*lit, *read, *self.outputs))
-        return tuple(kind for kind in kinds if kind != "texture")
+        lit = LIT_FROM if self._lit else ()
+        kinds = dict.fromkeys((*lit, *self.interface.kinds, *self.outputs))
+        return tuple(kind for kind in kinds if kind not in ("texture", WHOLE_TEXTURE))
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
         """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
-        lit = "texture" in self.interface.kinds
-        return ("occlusion", "exponent", "translucency") if lit else ()
+        return ("occlusion", "exponent", "translucency") if self._lit else ()
+
+    @property
+    def reads_whole_faces(self) -> bool:
+        """Whether each patch is to come with its whole face, ``whole``, of the same kinds."""
+        return WHOLE_TEXTURE in self.interface.kinds
 
     @property
     def shown_kinds(self) -> tuple[str, ...]:
@@ -220,26 +230,31 @@ class Translator(pl.LightningModule):
         return LIT_FROM
 
     @torch.no_grad()
-    def prepare(self, batch: Maps, generator: torch.Generator | None) -> Maps:
+    def prepare(self, batch: dict[str, Any], generator: torch.Generator | None) -> Maps:
         """Light a batch whose texture is read; training ones get a camera's flaws too.
 
         Args:
-            batch: Maps ``(B, C, H, W)`` by kind.
+            batch: Maps ``(B, C, H, W)`` by kind; ``whole``, likewise, where it is read.
             generator: Of random numbers; None: torch's own, and this is training.
 
         Returns:
             The maps, and ``known`` ``(B, 1, H, W)`` where losses and metrics leave out more than
             the mask does: scattered light near a patch's edge comes from beyond it.
         """
-        if "texture" not in self.interface.kinds:
+        if not self._lit:
             return batch
         mask: Tensor = batch["mask"]
-        with full_precision(mask.device):
-            texture = random_texture(batch, self.lighting, generator)
-            known = known_light(mask, batch["shape"]) if self.lighting == "varied" else mask
+        made: Maps = {}
+        with full_precision(mask.device):  # shading's powers and roots need it
+            capture = random_capture(len(mask), self.lighting, mask.device, generator)
+            made["texture"] = patch_texture(batch, capture, generator)
+            made["known"] = known_light(mask, batch["shape"]) if self.lighting == "varied" else mask
+            if self.reads_whole_faces:
+                size = (mask.shape[-2], mask.shape[-1])
+                made[WHOLE_TEXTURE] = whole_texture(batch["whole"], capture, size)
         if generator is None:
-            texture = camera_flaws(texture, self.flaw_probability)
-        return {**batch, "texture": texture, "known": known}
+            made["texture"] = camera_flaws(made["texture"], self.flaw_probability)
+        return {**batch, **made}
 
     # Before training.
 
@@ -257,7 +272,7 @@ class Translator(pl.LightningModule):
         texel = getattr(data, "millimetres_per_texel", None)
         if crop is not None:
             check_crop(crop, self.generator)
-            if "texture" in self.interface.kinds and self.lighting == "varied" and texel:
+            if self._lit and self.lighting == "varied" and texel:
                 check_rim(crop, texel)
         if self.interface.space == "tangent":
             sigma = check_scale(texel, self.frame_millimetres)

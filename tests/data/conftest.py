@@ -108,6 +108,8 @@ class Collector(pl.LightningModule):
 
     required_kinds = ("diffuse_albedo",)
     optional_kinds = ()
+    shown_kinds = ()
+    reads_whole_faces = False
 
     def __init__(self):
         super().__init__()

@@ -19,6 +19,8 @@ class Notes(pl.LightningModule):
 
     required_kinds = ("diffuse_albedo",)
     optional_kinds = ()
+    shown_kinds = ()
+    reads_whole_faces = False
 
     def __init__(self, folder: Path, die_before: int):
         super().__init__()

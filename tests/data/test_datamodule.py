@@ -41,8 +41,13 @@ def fingerprint(loader) -> list:
     return [(batch["key"], batch["diffuse_albedo"].double().sum().item()) for batch in loader]
 
 
-def with_trainer(data, rank=0, world=1, epoch=0, required=("diffuse_albedo",)):
-    translator = SimpleNamespace(required_kinds=required, optional_kinds=("occlusion",))
+def with_trainer(data, rank=0, world=1, epoch=0, required=("diffuse_albedo",), wholes=False):
+    translator = SimpleNamespace(
+        required_kinds=required,
+        optional_kinds=("occlusion",),
+        shown_kinds=("shape",),
+        reads_whole_faces=wholes,
+    )
     data.trainer = SimpleNamespace(
         global_rank=rank, world_size=world, current_epoch=epoch, lightning_module=translator,
         training=True,

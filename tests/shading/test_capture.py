@@ -3,13 +3,23 @@
 import pytest
 import torch
 
-from realface.shading.capture import SCATTERING_MARGIN, known_light, random_texture
+from realface.shading.capture import (
+    SCATTERING_MARGIN,
+    known_light,
+    patch_texture,
+    random_capture,
+    squeezed,
+    whole_texture,
+)
 from realface.shading.subsurface import scatter
 from tests.faces import face_batch
 
 
 def seeded(maps, lighting, seed):
-    return random_texture(maps, lighting, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return patch_texture(
+        maps, random_capture(len(maps["mask"]), lighting, "cpu", generator), generator
+    )
 
 
 @pytest.mark.parametrize("lighting", ["varied", "studio"])
@@ -82,3 +92,25 @@ def test_light_is_known_where_no_stranger_scatters_in():
     assert inner.sum() == (20 - 2 * rim) * (30 - 2 * rim)
     assert inner[10, 15] == 1
     assert known_light(torch.zeros(1, 1, 20, 30), positions).sum() == 0
+
+
+def test_a_patch_and_its_whole_face_are_lit_alike():
+    whole = face_batch(48, 2)
+    patch = {kind: values[..., 8:40, 8:40] for kind, values in whole.items() if kind != "key"}
+    capture = random_capture(2, "studio", "cpu", torch.Generator().manual_seed(5))
+    texture = whole_texture(whole, capture, (48, 48))
+    there = (texture * whole["mask"])[..., 8:40, 8:40]
+    torch.testing.assert_close(there, patch_texture(patch, capture) * patch["mask"])
+
+
+@pytest.mark.parametrize("lighting", ["varied", "studio"])
+def test_a_whole_face_is_squeezed_to_the_patch_and_black_outside(lighting):
+    whole = face_batch(48, 2)
+    generator = torch.Generator().manual_seed(5)
+    capture = random_capture(2, lighting, "cpu", generator)
+    texture = whole_texture(whole, capture, (16, 24))
+    assert texture.shape == (2, 3, 16, 24)
+    outside = squeezed(whole["mask"].expand(-1, 3, -1, -1), (16, 24)) == 0
+    assert outside.any()
+    assert texture[outside].max() == 0
+    assert texture.max() > 0.1

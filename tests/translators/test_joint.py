@@ -83,6 +83,29 @@ def test_rendering_alone_learns_a_toy_problem():
     assert error() < 0.6 * start
 
 
+def with_wholes(size: int = 32) -> dict:
+    batch = face_batch(size)
+    whole = {kind: values for kind, values in face_batch(24).items() if kind != "key"}
+    return {**batch, "whole": whole}
+
+
+@pytest.mark.parametrize("lighting", ["studio", "varied"])
+def test_the_whole_texture_is_lit_with_the_patch_and_read(lighting):
+    model = Joint(["texture", "shape_normals", "whole_texture"],
+                  **{**SMALL, "lighting": lighting, "norm": "none"})  # fmt: skip
+    assert model.reads_whole_faces
+    assert not joint().reads_whole_faces
+    fitted = trainer()
+    batches = torch.utils.data.DataLoader([with_wholes()], batch_size=None)
+    fitted.fit(model, batches, batches)
+    assert fitted.callback_metrics["val/psnr"].isfinite()
+    maps = model.prepare(with_wholes(), torch.Generator().manual_seed(0))
+    assert maps["whole_texture"].shape == (2, 3, 32, 32)
+    blind = {**maps, "whole_texture": torch.zeros(2, 3, 32, 32)}
+    with torch.no_grad():
+        assert not torch.equal(model(maps)["diffuse_albedo"], model(blind)["diffuse_albedo"])
+
+
 def test_needs_what_it_is_lit_from_and_never_a_stored_texture():
     assert set(joint().required_kinds) == {*REFLECTANCE, "shape", "shape_normals"}
     blind = Joint(["shape_normals"], **SMALL)
