@@ -30,9 +30,11 @@ from realface.data.datamodule import ReflectanceDataModule
 from realface.data.patch_datamodule import PatchDataModule
 from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.maps.files import disk_failure
+from realface.report.error_histograms import ErrorHistograms
+from realface.report.speed import SpeedMonitor
+from realface.report.training_panels import PanelWriter
 from realface.translators import Translator
 from realface.translators.checkpoints import AtomicCheckpointIO, TimedCheckpoint
-from realface.translators.panels import PanelWriter
 from realface.translators.warm_start import differences, start_from
 from realface.weights import load_checkpoint
 
@@ -150,7 +152,9 @@ class TrainCLI(LightningCLI):
             self._checkpoint("last", save_on_train_epoch_end=True),
             TimedCheckpoint(self._last, float(self._get(self.config_init, "checkpoint_minutes"))),
             LearningRateMonitor(),
+            SpeedMonitor(),
             PanelWriter(self.run_dir / "panels"),
+            ErrorHistograms(self.run_dir / "panels"),
         ]
         own_bar = any(isinstance(one, ProgressBar) for one in callbacks)
         if not own_bar and asked["enable_progress_bar"] is not False:

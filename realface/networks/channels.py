@@ -83,6 +83,11 @@ def input_kinds(inputs: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.kind for word in _words(inputs)))
 
 
+def source_kind(kind: str) -> str:
+    """The kind of map in a subject's folder that a network's map is made from."""
+    return "texture" if kind == WHOLE_TEXTURE else kind
+
+
 def input_channels(inputs: Sequence[str]) -> int:
     """Channels of the assembled input.
 
@@ -179,7 +184,7 @@ def _words(inputs: Sequence[str]) -> list[NetworkInput]:
 
 
 def _check_map(tensor: Tensor, kind: str) -> None:
-    channels = KINDS["texture" if kind == WHOLE_TEXTURE else kind].channels
+    channels = KINDS[source_kind(kind)].channels
     if tensor.ndim != 4 or tensor.shape[1] != channels:
         raise InputError(
             f"{kind} of shape {tuple(tensor.shape)}",

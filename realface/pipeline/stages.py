@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.channels import WHOLE_TEXTURE
+from realface.networks.channels import source_kind
 from realface.tiling.plan import Plan
 from realface.tiling.plan import plan as plan_windows
 from realface.tiling.windows import next_multiple
@@ -43,7 +43,7 @@ def given_kinds(translators: Mapping[str, TrainedTranslator]) -> tuple[str, ...]
     made: set[str] = set()
     given: dict[str, None] = {}
     for translator, outputs in in_order(translators):
-        read = ("texture" if kind == WHOLE_TEXTURE else kind for kind in translator.kinds)
+        read = map(source_kind, translator.kinds)
         given |= dict.fromkeys(kind for kind in read if kind not in made)
         made.update(outputs)
     return tuple(given)
@@ -88,8 +88,7 @@ def lay_windows(
     """
     descriptor = translator.descriptor
     multiple = descriptor.multiple_of
-    read = ("texture" if kind == WHOLE_TEXTURE else kind for kind in kinds)
-    channels = sum(KINDS[kind].channels for kind in read)
+    channels = sum(KINDS[source_kind(kind)].channels for kind in kinds)
     try:
         laid = plan_windows(
             (next_multiple(size[0], multiple), next_multiple(size[1], multiple)) if pad else size,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +12,14 @@ from realface.maps.encoding import linear_to_srgb
 from realface.maps.kinds import KINDS
 
 Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 PAPER, INK = 24, 220
 """Grey levels of page and writing."""
 
 _GAP = 12
 _LABEL = 30
+_SIZE = 0.48  # of letters, some 9 px wide
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,19 @@ def _strip(tiles: Sequence[Tile], width: int, columns: int) -> Image:
         left = number * (width + _GAP)
         shown = tile.image[:, :width]
         strip[: shown.shape[0], left : left + shown.shape[1]] = shown
-        _write(strip, tile.label, left, height + 20)
+        write(strip, tile.label, left, height + 20)
     return strip
 
 
-def _write(image: Any, text: str, x: int, y: int) -> None:
+def write(image: Image, text: str, x: int, y: int, colour: Colour = (INK,) * 3) -> None:
+    """Write ASCII on a picture, in place; ``x`` is its left end, ``y`` its base line [px]."""
     import cv2
 
-    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (INK,) * 3, 1, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, _SIZE, colour, 1, cv2.LINE_AA)
+
+
+def written_width(text: str) -> int:
+    """How wide `write` makes it [px]."""
+    import cv2
+
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _SIZE, 1)[0][0])

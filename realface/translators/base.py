@@ -164,6 +164,7 @@ class Translator(pl.LightningModule):
         self.frame_millimetres = frame_millimetres if space == "tangent" else 0.0
         self.interface = Interface(tuple(inputs), self.outputs, space)
         self._watch = Watch(collapse_patience)
+        self._metrics: dict[str, float] = {}
         self.generator_name = generator
         arguments: dict[str, Any] = {
             "base_channels": base_channels,
@@ -482,24 +483,21 @@ class Translator(pl.LightningModule):
         maps = self.prepare(batch, generator)
         predicted, mask = self(maps), maps.get("known", maps["mask"])
         self._scores.add(predicted, maps, mask)
-        known = {name: maps[name] for name in maps if name in KINDS}
-        return {"maps": {**known, "known": mask}, "predicted": predicted}
+        shown = {name: maps[name] for name in maps if name in (*KINDS, WHOLE_TEXTURE)}
+        return {"maps": {**shown, "known": mask}, "predicted": predicted}
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics' means over the images of all processes."""
-        for name, value in self._scores.means(self.trainer.strategy).items():
+        means = self._scores.means(self.trainer.strategy)
+        for name, value in means.items():
             self.log(f"val/{name}", value, prog_bar="/" not in name, sync_dist=True)
+        self._metrics = {name: float(value) for name, value in means.items()}
 
     # What is kept.
 
     def descriptor(self) -> Descriptor:
         """What the generator is, for whoever loads it."""
         data = getattr(self.trainer, "datamodule", None)
-        metrics = {
-            name.removeprefix("val/"): float(value)
-            for name, value in self.trainer.callback_metrics.items()
-            if name.startswith("val/") and math.isfinite(value)
-        }
         return Descriptor(
             translator=self.name,
             inputs=self.inputs,
@@ -512,7 +510,7 @@ class Translator(pl.LightningModule):
             space=self.interface.space,
             frame_millimetres=self.frame_millimetres,
             millimetres_per_texel=getattr(data, "millimetres_per_texel", None),
-            metrics=metrics,
+            metrics={name: one for name, one in self._metrics.items() if math.isfinite(one)},
             data=getattr(data, "about", {}),
             epochs=self.current_epoch,
             licence=self.licence,

@@ -69,7 +69,7 @@ def test_from_nothing_to_a_map(tmp_path, capsys, shards):
     code, _, err = train(capsys, shards, tmp_path / "run", "--trainer.max_epochs=1")
     assert code == 0, err
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    assert (tmp_path / "run" / "panels" / "epoch-0000.png").is_file()
+    assert (tmp_path / "run" / "panels" / "epoch-0000-specular_albedo.png").is_file()
     assert (tmp_path / "run" / "config.yaml").is_file()
     assert load_checkpoint(checkpoint).descriptor.millimetres_per_texel == pytest.approx(
         json.loads((shards / "index.json").read_text())["millimetres_per_texel"]
@@ -104,7 +104,7 @@ def test_the_same_command_goes_on_from_the_last_checkpoint(tmp_path, capsys, sha
     assert "resuming from" in err
     second = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert second["global_step"] == 2 * first["global_step"]
-    assert (tmp_path / "run" / "panels" / "epoch-0001.png").is_file()
+    assert (tmp_path / "run" / "panels" / "epoch-0001-specular_albedo.png").is_file()
     rows = []
     for log in (tmp_path / "run" / "logs").glob("version_*/metrics.csv"):
         with log.open() as file:

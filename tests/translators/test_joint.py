@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from realface.maps.kinds import REFLECTANCE
+from realface.report.training_panels import PanelWriter
 from realface.translators import Joint
 from tests.faces import face_batch
 from tests.translators.training import SMALL, loader, trainer
@@ -90,14 +91,15 @@ def with_wholes(size: int = 32) -> dict:
 
 
 @pytest.mark.parametrize("lighting", ["studio", "varied"])
-def test_the_whole_texture_is_lit_with_the_patch_and_read(lighting):
+def test_the_whole_texture_is_lit_with_the_patch_and_read(tmp_path, lighting):
     model = Joint(["texture", "shape_normals", "whole_texture"],
                   **{**SMALL, "lighting": lighting, "norm": "none"})  # fmt: skip
     assert model.reads_whole_faces
     assert not joint().reads_whole_faces
-    fitted = trainer()
+    fitted = trainer(callbacks=[PanelWriter(tmp_path)])
     batches = torch.utils.data.DataLoader([with_wholes()], batch_size=None)
     fitted.fit(model, batches, batches)
+    assert len(list(tmp_path.glob("*.png"))) == 4
     assert fitted.callback_metrics["val/psnr"].isfinite()
     maps = model.prepare(with_wholes(), torch.Generator().manual_seed(0))
     assert maps["whole_texture"].shape == (2, 3, 32, 32)
