@@ -1,8 +1,8 @@
 """Trained generators with their descriptors: from a checkpoint, or from a weights folder.
 
 A checkpoint is a training artefact of Lightning; a weights folder is what is shared:
-``<translator>.safetensors``, ``<translator>.json`` (the descriptor) and ``<translator>.md`` (the
-model card). Neither can run code when it is loaded.
+``<translator>.safetensors`` and ``<translator>.json`` (the descriptor), beside which
+`realface.export.share` writes the model card and graphs. Neither can run code when it is loaded.
 """
 
 import json
@@ -86,6 +86,7 @@ class Descriptor:
             raise ValueError(f"outputs={self.outputs} are not those of {self.translator}")
         if self.generator not in GENERATORS:
             raise ValueError(f"generator={self.generator!r} is not among {tuple(GENERATORS)}")
+        _check_record(self)
         read, made = self.arguments["in_channels"], self.arguments["out_channels"]
         if self.interface.in_channels != read:
             raise ValueError(f"inputs={self.inputs} do not fill in_channels={read}")
@@ -101,6 +102,19 @@ class Descriptor:
                 raise ValueError("tangent space, and millimetres_per_texel is not known")
             sigma = self.frame_millimetres / self.millimetres_per_texel
         return Interface(self.inputs, self.outputs, self.space, sigma)
+
+    def to_json(self) -> str:
+        """What stands beside the weights, and within the graphs made from them."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "Descriptor":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError, KeyError, TypeError, InputError: If it is no descriptor.
+        """
+        return _descriptor_from(json.loads(text))
 
 
 class TrainedTranslator:
@@ -194,8 +208,7 @@ def load_weights(folder: Path) -> dict[str, TrainedTranslator]:
 
 def _load_pair(path: Path) -> TrainedTranslator:
     try:
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        descriptor = _descriptor_from(about)
+        descriptor = Descriptor.from_json(path.with_suffix(".json").read_text(encoding="utf-8"))
         if descriptor.translator != path.stem:
             raise ValueError(f"its descriptor is of {descriptor.translator}")
         generator = _generator(descriptor, load_file(path))
@@ -209,25 +222,23 @@ def _load_pair(path: Path) -> TrainedTranslator:
 
 
 def export_weights(translator: TrainedTranslator, folder: Path) -> Path:
-    """Write a translator to a weights folder; returns the ``.safetensors`` file.
+    """Write a translator's tensors and descriptor; returns the ``.safetensors`` file.
 
     Raises:
         FailureError: If the disk refuses; no file is left half-written.
     """
     descriptor = translator.descriptor
     path = folder / f"{descriptor.translator}.safetensors"
-    about, card = path.with_suffix(".json"), path.with_suffix(".md")
-    files = (about, card, path)
+    about = path.with_suffix(".json")
+    files = (about, path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(descriptor), indent=2) + "\n"
-        partial_path(about).write_text(text, encoding="utf-8")
-        partial_path(card).write_text(model_card(descriptor), encoding="utf-8")
+        partial_path(about).write_text(descriptor.to_json(), encoding="utf-8")
         tensors = {name: tensor.contiguous() for name, tensor in translator.state().items()}
         metadata = {"format": "pt", "realface": descriptor.translator}
         # Not save_file, which makes a file that only its owner may read.
         partial_path(path).write_bytes(save(tensors, metadata=metadata))
-        # All are whole: a new descriptor never stands beside old tensors.
+        # Both are whole: a new descriptor never stands beside old tensors.
         for file in files:
             os.replace(partial_path(file), file)
     except (OSError, SafetensorError) as error:
@@ -238,42 +249,37 @@ def export_weights(translator: TrainedTranslator, folder: Path) -> Path:
     return path
 
 
-def model_card(descriptor: Descriptor) -> str:
-    """The Markdown page that goes with shared weights."""
-    scale = descriptor.millimetres_per_texel
-    lines = [
-        f"# {descriptor.translator}",
-        "",
-        f"A realface translator: {', '.join(descriptor.inputs)} to "
-        f"{', '.join(descriptor.outputs)}.",
-        "",
-        f"- generator: {descriptor.generator}, {_parameters(descriptor) / 1e6:.1f} M parameters",
-        f"- sizes: multiples of {descriptor.multiple_of} px",
-        f"- receptive margin: {descriptor.receptive_margin} px",
-        f"- trained at: {'unknown' if scale is None else f'{scale:.3g}'} millimetres per texel",
-        f"- licence: {descriptor.licence or 'not stated by whoever trained it'}",
-        "",
-        "| validation metric | value |",
-        "|---|---|",
-        *(f"| {name} | {value:.4g} |" for name, value in descriptor.metrics.items()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _parameters(descriptor: Descriptor) -> int:
-    with torch.device("meta"):
-        generator = GENERATORS[descriptor.generator](**descriptor.arguments)
-    return sum(parameter.numel() for parameter in generator.parameters())
-
-
 def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generator:
-    generator = GENERATORS[descriptor.generator](**descriptor.arguments)
+    counts = (
+        descriptor.arguments.get(name, 0) for name in ("blocks", "local_blocks", "downsamples")
+    )
+    if sum(counts) > len(tensors):  # a hostile number would take hours and all memory
+        raise ValueError(f"its generator has more blocks than there are tensors, {len(tensors)}")
+    with torch.device("meta"):  # memory is taken for the tensors that there are
+        generator = GENERATORS[descriptor.generator](**descriptor.arguments)
     if generator.multiple_of != descriptor.multiple_of:
         raise ValueError(
             f"multiple_of={descriptor.multiple_of}, and its generator's is {generator.multiple_of}"
         )
-    generator.load_state_dict(tensors, strict=True)
+    wide = {name: tensor.float().contiguous() for name, tensor in tensors.items()}
+    generator.load_state_dict(wide, strict=True, assign=True)
     return generator
+
+
+def _check_record(descriptor: Descriptor) -> None:
+    """Refuses, by name, what the model card could not tell."""
+    terms = descriptor.data.get("terms", ()) if isinstance(descriptor.data, Mapping) else None
+    numbers = descriptor.metrics.values() if isinstance(descriptor.metrics, Mapping) else (None,)
+    right = {
+        "metrics": all(isinstance(number, int | float) for number in numbers),
+        "data": isinstance(terms, list | tuple) and all(isinstance(one, Mapping) for one in terms),
+        "licence": isinstance(descriptor.licence, str | None),
+        "epochs": isinstance(descriptor.epochs, int),
+        "millimetres_per_texel": isinstance(descriptor.millimetres_per_texel, int | float | None),
+    }
+    wrong = [f"{name}={getattr(descriptor, name)!r}" for name, holds in right.items() if not holds]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: not of the descriptor's types")
 
 
 def _descriptor_from(data: Mapping[str, Any]) -> Descriptor:

@@ -3,14 +3,17 @@
 import errno
 import json
 import os
+import pickle
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from realface.errors import FailureError, InputError
-from realface.weights import export_weights, load_checkpoint, load_weights, model_card
+from realface.weights import export_weights, load_checkpoint, load_weights
 from tests.faces import face_batch
 from tests.trained import INPUTS, save_checkpoint, translator, write_weights
 
@@ -31,10 +34,10 @@ def test_same_prediction_bit_for_bit_through_checkpoint_and_weights(tmp_path, ki
         assert replace(other.descriptor) == one.descriptor
 
 
-def test_export_leaves_three_files_and_no_partial(tmp_path):
+def test_export_leaves_two_files_and_no_partial(tmp_path):
     write_weights(tmp_path / "weights", ("specular_albedo",))
     names = sorted(path.name for path in (tmp_path / "weights").iterdir())
-    assert names == [f"specular_albedo.{suffix}" for suffix in ("json", "md", "safetensors")]
+    assert names == ["specular_albedo.json", "specular_albedo.safetensors"]
 
 
 def test_inputs_are_blank_outside_the_mask():
@@ -46,18 +49,6 @@ def test_inputs_are_blank_outside_the_mask():
 def test_prediction_of_normals_is_unit_length():
     made = translator("specular_normals")(inputs())["specular_normals"]
     torch.testing.assert_close(made.norm(dim=1), torch.ones(2, 16, 16))
-
-
-def test_model_card_states_the_facts():
-    one = translator("diffuse_normals", metrics={"angle": 3.25}, millimetres_per_texel=0.0671)
-    card = model_card(one.descriptor)
-    parameters = sum(tensor.numel() for tensor in one.state().values())
-    facts = ("diffuse_normals", "grey_albedo, shape_normals", "multiples of 4 px",
-             f"{one.descriptor.receptive_margin} px", "0.0671 millimetres", "not stated",
-             "| angle | 3.25 |", f"{parameters / 1e6:.1f} M")  # fmt: skip
-    for fact in facts:
-        assert fact in card
-    assert "licence: CC-BY-4.0" in model_card(replace(one.descriptor, licence="CC-BY-4.0"))
 
 
 def rewritten(folder, **changed):
@@ -81,6 +72,15 @@ def rewritten(folder, **changed):
         ({"arguments": {"in_channels": 3}}, "out_channels"),
         ({"arguments": {"in_channels": 3, "out_channels": 1, "colour": 3}}, "colour"),
         ({"arguments": None}, "specular_albedo"),
+        ({"translator": "../../elsewhere"}, "elsewhere"),
+        ({"generator": "os.system"}, "os.system"),
+        ({"arguments": {"in_channels": 3, "out_channels": 1, "norm": "eval"}}, "eval"),
+        ({"metrics": {"psnr": "31 dB"}}, "metrics="),
+        ({"metrics": 3}, "metrics="),
+        ({"data": {"terms": ["CC0"]}}, "data="),
+        ({"data": "mine"}, "data="),
+        ({"licence": {"name": "CC0"}}, "licence="),
+        ({"epochs": "many"}, "epochs="),
     ],
 )
 def test_wrong_descriptor_is_refused_with_file_and_reason(tmp_path, changed, words):
@@ -88,6 +88,23 @@ def test_wrong_descriptor_is_refused_with_file_and_reason(tmp_path, changed, wor
     with pytest.raises(InputError, match=r"specular_albedo\.safetensors") as caught:
         load_weights(folder)
     assert words in caught.value.given
+
+
+@pytest.mark.parametrize("size", [{"base_channels": 10**6}, {"blocks": 10**9}])
+def test_descriptor_of_a_network_beyond_memory_is_refused_at_once(tmp_path, size):
+    folder = write_weights(tmp_path, ("specular_albedo",))
+    arguments = {**translator("specular_albedo").descriptor.arguments, **size}
+    before = time.monotonic()
+    with pytest.raises(InputError, match="specular_albedo"):
+        load_weights(rewritten(folder, arguments=arguments))
+    assert time.monotonic() - before < 5
+
+
+def test_half_precision_weights_are_widened(tmp_path):
+    path = write_weights(tmp_path, ("specular_albedo",)) / "specular_albedo.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
+    state = load_weights(tmp_path)["specular_albedo"].state()
+    assert {tensor.dtype for tensor in state.values()} == {torch.float32}
 
 
 def test_other_tensors_than_the_descriptor_says_are_refused(tmp_path):
@@ -179,6 +196,17 @@ def test_checkpoint_with_code_in_it_does_not_run(tmp_path):
     assert "weights_only" not in str(caught.value)
     assert not sprung.exists()
     torch.load(path, weights_only=False)  # the trap is a real one
+    assert sprung.exists()
+
+
+def test_pickle_under_the_name_of_safetensors_does_not_run(tmp_path):
+    sprung, path = tmp_path / "sprung", tmp_path / "weights" / "specular_albedo.safetensors"
+    write_weights(path.parent, ("specular_albedo",))
+    path.write_bytes(pickle.dumps(Trap(sprung)))
+    with pytest.raises(InputError, match="specular_albedo"):
+        load_weights(path.parent)
+    assert not sprung.exists()
+    pickle.loads(path.read_bytes())  # the trap is a real one
     assert sprung.exists()
 
 

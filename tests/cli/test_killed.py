@@ -42,7 +42,12 @@ def shards(tmp_path_factory) -> Path:
 
 
 def run(
-    shards: Path, folder: Path, translator: str, killed_before: int | None = None, epochs: int = 2
+    shards: Path,
+    folder: Path,
+    translator: str,
+    killed_before: int | None = None,
+    epochs: int = 2,
+    **more,
 ) -> dict:
     """What the last checkpoint of a training holds."""
     given = {
@@ -61,6 +66,7 @@ def run(
     }
     if translator == "diffuse_albedo":
         given |= {"model.init_args.lighting": "studio", "model.init_args.flaw_probability": 0.5}
+    given |= more
     flags = [f"--{name}={value}" for name, value in given.items()]
     if killed_before is not None:
         config = folder.with_suffix(".yaml")
@@ -93,6 +99,27 @@ def test_the_same_weights_come_out(tmp_path, shards, translator, killed_before):
     assert resumed["global_step"] == whole["global_step"] == 2 * 2 * 4
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert same(resumed[part], whole[part]), part
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_before", [3, 6])
+def test_the_same_average_and_the_same_steps_come_out(tmp_path, shards, killed_before):
+    """Averaged weights, batches accumulated by two, clipping, and both networks' whole faces."""
+    more = {"ema_decay": 0.9, "model.init_args.accumulate_batches": 2,
+            "model.init_args.clip_gradient_norm": 0.1,
+            "model.init_args.inputs": "[texture, shape_normals, whole_texture]"}  # fmt: skip
+    whole = run(shards, tmp_path / "whole", "joint", **more)
+    with pytest.raises(KilledError):
+        run(shards, tmp_path / "killed", "joint", killed_before, **more)
+    # The last checkpoint lies after a step: what was accumulated after it is done again.
+    left = 2 * 4 - killed_before // 2 * 2
+    resumed = run(shards, tmp_path / "killed", "joint", left, **more)
+    assert resumed["global_step"] == whole["global_step"] == 2 * 2 * 2
+    parts = ("state_dict", "current_model_state", "averaging_state", "optimizer_states",
+             "lr_schedulers")  # fmt: skip
+    for part in parts:
+        assert same(resumed[part], whole[part]), part
+    assert not same(whole["state_dict"], whole["current_model_state"])
 
 
 @pytest.mark.slow
