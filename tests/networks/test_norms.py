@@ -21,6 +21,23 @@ def test_half_precision_does_not_overflow(kind):
     torch.testing.assert_close(made.float(), InstanceNorm()(x), atol=0.05, rtol=0.02)
 
 
+def test_small_ripples_on_a_large_mean_survive():
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    made = InstanceNorm()(1000 + x)
+    torch.testing.assert_close(made, InstanceNorm()(x), atol=2e-3, rtol=0)
+
+
+def test_autocast_does_not_widen_the_map():
+    x = torch.randn(1, 3, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert InstanceNorm()(x).dtype == torch.bfloat16
+
+
+def test_equals_torchs_own():
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(InstanceNorm()(x), torch.nn.InstanceNorm2d(3)(x))
+
+
 def test_double_precision_is_kept():
     assert InstanceNorm()(torch.randn(1, 1, 4, 4, dtype=torch.float64)).dtype == torch.float64
 

@@ -151,14 +151,14 @@ class Gradients(pl.Callback):
 
 
 @pytest.mark.parametrize("norm", ["instance", "none"])
-def test_one_look_gives_the_gradients_of_pix2pixhds_three(norm):
+def test_two_looks_give_the_gradients_of_pix2pixhds_three(norm):
     model = build(norm=norm, reconstruction_weight=3.0)
     seen, looks = Gradients(), []
     with torch.enable_grad():
         expected = plain_gradients(model, face_batch(32))
     model.discriminator.register_forward_hook(lambda *_: looks.append(1))
     fit(model, callbacks=[seen])
-    assert len(looks) == 1
+    assert len(looks) == 2  # the truth and the prediction, once each
     for network, gradients in expected.items():
         for name, gradient in gradients.items():
             torch.testing.assert_close(
