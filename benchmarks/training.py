@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from realface.networks.channels import assemble, map_to_output
+from realface.shading.subsurface import texel_size
 from realface.translators.base import Translator
 
 _PEAKS = {  # dense FLOP/s: bfloat16, and float32 convolutions with and without TF32
@@ -80,13 +80,26 @@ def main() -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    maps = patches(given.batch, given.crop, torch.device("cpu"))
-    batch = {"key": ["patch"] * given.batch, **maps}
-    batches = [batch] * (turns.warm_up + given.steps * given.rounds)
-    trainer.fit(translator, DataLoader(batches, batch_size=None))
+    trainer.fit(
+        translator, Batches(given.batch, given.crop, turns.warm_up + given.steps * given.rounds)
+    )
     print_table(
         turns.sides, f"{given.config.name}, batch {given.batch} of {given.crop}", given.batch
     )
+
+
+class Batches(pl.LightningDataModule):
+    """One batch of procedural patches, again and again."""
+
+    def __init__(self, batch: int, crop: int, steps: int) -> None:
+        super().__init__()
+        maps = patches(batch, crop, torch.device("cpu"))
+        self.crop, self.millimetres_per_texel = crop, float(texel_size(maps["shape"]).mean())
+        self.batches = [{"key": ["patch"] * batch, **maps}] * steps
+
+    def train_dataloader(self) -> DataLoader:
+        """Without workers: from memory."""
+        return DataLoader(self.batches, batch_size=None)
 
 
 @dataclass
@@ -158,9 +171,10 @@ class Turns(pl.Callback):
 
     def _make_peers(self, translator: Translator, batch: dict[str, Any]) -> None:
         with torch.no_grad():
-            maps = translator.prepare(batch, None)
-            self.inputs = assemble(maps, translator.inputs) * maps["mask"]
-            self.truth = map_to_output(maps[translator.output], translator.output)
+            maps, about = translator.prepare(batch, None), translator.interface
+            frame = about.frame(maps)
+            self.inputs = about.read(maps, frame)
+            self.truth = about.join(about.relative(maps, frame))
         self.peers = []
         for side in self.sides[1:]:
             before = _allocated()
