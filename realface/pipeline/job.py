@@ -200,7 +200,8 @@ class Job:
                 before = {kind: done[kind] for kind in stage.outputs if kind in done}
                 same = [kind for kind, one in before.items() if one.job == mark]
                 if len(same) == len(paths) and all(path.is_file() for path in paths.values()):
-                    log.info("%s: there already, made by the same job", stage.title)
+                    for path in paths.values():
+                        log.info("%s is there already, made by the same job", path)
                 else:
                     # First disowned, so that a broken run leaves no claim on an old file.
                     done |= {kind: replace(one, job="") for kind, one in before.items()}

@@ -89,22 +89,24 @@ class SpeedMonitor(pl.Callback):
 
 
 def speeds(batches: list[_Batch], processes: int) -> dict[str, float]:
-    """What can be said of some batches that ``processes`` worked on in step."""
-    found = {}
-    steps = [one.spent for one in batches if one.spent is not None]
-    if steps:
-        found["speed/step_seconds"] = statistics.median(steps)
+    """What can be said of some batches that ``processes`` worked on in step.
+
+    All of it is of the same batches: those whose wait and work are both known.
+    """
     whole = [
         (one.samples, one.waited, one.spent)
         for one in batches
         if one.waited is not None and one.spent is not None
     ]
-    if whole:
-        rates = [samples / (waited + spent) for samples, waited, spent in whole]
-        found["speed/samples_per_second"] = processes * statistics.median(rates)
-        waits = sum(waited for _, waited, _ in whole)
-        found["speed/wait_share"] = waits / (waits + sum(spent for *_, spent in whole))
-    return found
+    if not whole:
+        return {}
+    rates = [samples / (waited + spent) for samples, waited, spent in whole]
+    waits, steps = sum(waited for _, waited, _ in whole), [spent for *_, spent in whole]
+    return {
+        "speed/samples_per_second": processes * statistics.median(rates),
+        "speed/step_seconds": statistics.median(steps),
+        "speed/wait_share": waits / (waits + sum(steps)),
+    }
 
 
 def memory(device: torch.device) -> dict[str, float]:
