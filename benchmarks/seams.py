@@ -29,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     subject = Subject(given.input)
     loaded = [load_checkpoint(path) for path in given.checkpoint]
-    translators = {one.descriptor.translator: one for one in loaded}
+    translators = {kind: one for one in loaded for kind in one.descriptor.outputs}
     tiled = Job(subject, translators, window=given.window, overlap=given.overlap)
     whole = Job(subject, translators, window=max(subject.size()), overlap=0)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,14 +43,15 @@ def report(tiled, results, folder: Path, limit: float | None) -> int:
     print(f"\n{'map':18} {'step ratio':>10} {'mean disagreement':>18} {'mean error':>11}")
     worst = 0.0
     for stage in tiled.stages:
-        made, reference = (
-            Subject(folder / name).open(stage.kind).whole() for name in ("tiled", "whole")
-        )
-        ratio = seam_ratio(made, reference, stage.plan)
-        worst = max(worst, ratio)
-        error = (made - reference).abs().mean()
-        disagreement = results[stage.kind].disagreement[stage.kind].mean
-        print(f"{stage.kind:18} {ratio:10.4f} {disagreement:18.5f} {error:11.5f}")
+        for kind in stage.outputs:
+            made, reference = (
+                Subject(folder / name).open(kind).whole() for name in ("tiled", "whole")
+            )
+            ratio = seam_ratio(made, reference, stage.plan)
+            worst = max(worst, ratio)
+            error = (made - reference).abs().mean()
+            disagreement = results[stage.title].disagreement[kind].mean
+            print(f"{kind:18} {ratio:10.4f} {disagreement:18.5f} {error:11.5f}")
     print(f"\nlargest step ratio {worst:.4f}" + (f", at most {limit}" if limit else ""))
     return int(limit is not None and worst > limit)
 

@@ -93,9 +93,9 @@ class Translator(pl.LightningModule):
         clip_gradient_norm: Of each network; 0: not clipped.
         accumulate_batches: Whose mean gradient makes one step.
         channels_last: Memory format of the networks; None: on CUDA, where it is faster.
-        compile_networks: By torch.compile; the first steps then take a minute or two.
+        compile_networks: By torch.compile; the first steps then take minutes.
         gradient_checkpointing: Recompute the generator's activations in the backward pass: less
-            memory, a third more time.
+            memory, one more forward pass of it.
         collapse_patience: Steps in a row with a flat output that end the training; 0: never.
         licence: Of the weights, kept in their descriptor.
 
