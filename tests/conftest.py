@@ -19,7 +19,9 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _seeded(monkeypatch):
+    # Left behind by Lightning's seed_everything: trainings would depend on the tests before them.
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - libraries draw from the global one
     torch.manual_seed(0)
