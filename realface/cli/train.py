@@ -42,8 +42,17 @@ log = logging.getLogger(__name__)
 
 _ACCEPTED = "values that the translator, the data module and the trainer accept"
 _CORRECT = "correct the flag or the line of the config"
-# Of the data, when a run is resumed.
-_MAY_CHANGE = {"shards", "workers", "validation_samples", "on_error", "cache"}
+# When a run is resumed: where data lies, and what changes speed and memory, not what is learned.
+_MAY_CHANGE = {
+    "data": {"shards", "workers", "validation_samples", "on_error", "cache"},
+    "model": {
+        "channels_last",
+        "compile_networks",
+        "gradient_checkpointing",
+        "collapse_patience",
+        "licence",
+    },
+}
 
 
 class ShortBar(TQDMProgressBar):
@@ -263,8 +272,9 @@ class TrainCLI(LightningCLI):
             raise FailureError(
                 f"out of memory: {(str(error).splitlines() or ['no details'])[0]}",
                 "memory for a batch and the networks",
-                "give a smaller --data.batch_size, --data.crop or base_channels, and another "
-                "--run_dir if an epoch of this run is finished",
+                "add --config configs/small_gpu.yaml, or give a smaller --data.batch_size, "
+                "--data.crop or base_channels; name another --run_dir if an epoch of this run is "
+                "finished",
             ) from error
 
     def _check_checkpoint(self, path: str | Path) -> None:
@@ -315,7 +325,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         chosen = config.get(part) or {}
         values[part] = str(chosen.get("class_path")).rpartition(".")[2]
         for name, value in (chosen.get("init_args") or {}).items():
-            if part == "model" or name not in _MAY_CHANGE:
+            if name not in _MAY_CHANGE[part]:
                 values[f"{part}.{name}"] = value
     return values
 

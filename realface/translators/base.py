@@ -5,7 +5,6 @@ import os
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -19,24 +18,19 @@ from realface.networks.channels import WHOLE_TEXTURE
 from realface.networks.discriminator import MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
-from realface.networks.precision import full_precision
-from realface.shading.camera import camera_flaws
-from realface.shading.capture import (
-    LIT_FROM,
-    Lighting,
-    known_light,
-    patch_texture,
-    random_capture,
-    whole_texture,
-)
+from realface.shading.capture import LIT_FROM, Lighting
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.checks import (
+    check_accumulation,
     check_crop,
     check_precision,
     check_rim,
     check_scale,
     check_weights,
 )
+from realface.translators.host_memory import keep_freed_memory
+from realface.translators.lit import lit
+from realface.translators.schedule import batch_seed, batches_together, rate_share
 from realface.translators.scores import Scores
 from realface.translators.watch import Watch, contrast, failure
 from realface.weights import Descriptor
@@ -230,7 +224,6 @@ class Translator(pl.LightningModule):
         """What relights a validation sample for people, where it is there."""
         return LIT_FROM
 
-    @torch.no_grad()
     def prepare(self, batch: dict[str, Any], generator: torch.Generator | None) -> Maps:
         """Light a batch whose texture is read; training ones get a camera's flaws too.
 
@@ -244,18 +237,13 @@ class Translator(pl.LightningModule):
         """
         if not self._lit:
             return batch
-        mask: Tensor = batch["mask"]
-        made: Maps = {}
-        with full_precision(mask.device):  # shading's powers and roots need it
-            capture = random_capture(len(mask), self.lighting, mask.device, generator)
-            made["texture"] = patch_texture(batch, capture, generator)
-            made["known"] = known_light(mask, batch["shape"]) if self.lighting == "varied" else mask
-            if self.reads_whole_faces:
-                size = (mask.shape[-2], mask.shape[-1])
-                made[WHOLE_TEXTURE] = whole_texture(batch["whole"], capture, size)
-        if generator is None:
-            made["texture"] = camera_flaws(made["texture"], self.flaw_probability)
-        return {**batch, **made}
+        return lit(
+            batch,
+            self.lighting,
+            whole=self.reads_whole_faces,
+            flaw_probability=self.flaw_probability if generator is None else 0.0,
+            generator=generator,
+        )
 
     # Before training.
 
@@ -263,11 +251,13 @@ class Translator(pl.LightningModule):
         """Refuse what would end the first step, and ready the networks.
 
         Raises:
-            InputError: If all losses have weight 0, the precision is float16's, the crop does not
-                fit the generator or the metrics or is all rim, or tangent space has no scale.
+            InputError: If all losses have weight 0, the precision is float16's, no batch makes a
+                step, the crop does not fit the generator or the metrics or is all rim, or tangent
+                space has no scale.
         """
         check_weights(self.weights)
         check_precision(self.trainer)
+        check_accumulation(self.accumulate_batches)
         data = self.trainer.datamodule
         crop = getattr(data, "crop", None)
         texel = getattr(data, "millimetres_per_texel", None)
@@ -281,10 +271,11 @@ class Translator(pl.LightningModule):
         self._ready_networks()
 
     def _ready_networks(self) -> None:
-        """Give them their memory format, before they are wrapped, and have them compiled."""
-        wanted = self.channels_last
-        if wanted is None:
-            wanted = self.trainer.strategy.root_device.type == "cuda"
+        """Give them their memory and its format, before they are wrapped; have them compiled."""
+        device = self.trainer.strategy.root_device.type
+        if device == "cpu":
+            keep_freed_memory()
+        wanted = device == "cuda" if self.channels_last is None else self.channels_last
         self._format = torch.channels_last if wanted else torch.contiguous_format
         for network in self._networks:
             network.to(memory_format=self._format)  # type: ignore[call-overload]
@@ -312,11 +303,7 @@ class Translator(pl.LightningModule):
         return [self.generator] + ([self.discriminator] if self.discriminator else [])
 
     def _rate_at(self, epoch: int) -> float:
-        epochs = self.trainer.max_epochs or 0
-        if epochs < 1:  # without an end there is nothing to fall towards
-            return 1.0
-        constant = self.constant_share * epochs
-        return 1.0 if epoch < constant else (epochs - epoch) / max(1.0, epochs - constant)
+        return rate_share(epoch, self.trainer.max_epochs, self.constant_share)
 
     def on_train_start(self) -> None:
         """Set the rates of this epoch: a run that goes on after its end had come to zero."""
@@ -327,8 +314,7 @@ class Translator(pl.LightningModule):
     def on_train_batch_start(self, batch: dict[str, Any], batch_index: int) -> None:
         """Seed torch's own generators by the run's seed, the epoch, the step and the process."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        words = np.random.SeedSequence((seed, self.current_epoch, batch_index, self.global_rank))
-        torch.manual_seed(int(words.generate_state(1)[0]))
+        torch.manual_seed(batch_seed(seed, self.current_epoch, batch_index, self.global_rank))
 
     # The step.
 
@@ -353,7 +339,7 @@ class Translator(pl.LightningModule):
         leaf = raw.detach().requires_grad_()
         made = self.interface.split(leaf)
         losses, own = self._adversarial_losses(inputs, made, truth, mask)
-        losses |= self.map_losses(made, maps, frame, mask)
+        losses |= self.map_losses(made, truth, maps, frame, mask)
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         (gradient,) = torch.autograd.grad(total, leaf, retain_graph=True)
         contrasts = {kind: contrast(made[kind], truth[kind], mask) for kind in self.outputs}
@@ -392,18 +378,20 @@ class Translator(pl.LightningModule):
         pair = torch.cat((inputs, self.interface.join(maps)), dim=1) * mask
         return self.discriminator(pair.contiguous(memory_format=self._format))
 
-    def map_losses(self, made: Maps, maps: Maps, frame: Frame | None, mask: Tensor) -> Maps:
+    def map_losses(
+        self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
+    ) -> Maps:
         """Losses of the maps themselves, by the names of ``weights``.
 
         Args:
             made: By kind, normals in the networks' space.
+            truth: Likewise.
             maps: The prepared batch, in object space.
             frame: Between the two.
             mask: Where texels count.
         """
         if not self.weights["reconstruction"]:
             return {}
-        truth = self.interface.relative({kind: maps[kind] for kind in self.outputs}, frame)
         each = [
             (angular if KINDS[kind].encoding == "unit_vector" else reconstruction)(
                 made[kind], truth[kind], mask
@@ -443,10 +431,8 @@ class Translator(pl.LightningModule):
             optimizer.zero_grad()
 
     def _together(self, batch_index: int) -> int:
-        """How many batches make the step that a batch belongs to; an epoch's last may be fewer."""
-        first = batch_index - batch_index % self.accumulate_batches
-        left = self.trainer.num_training_batches - first
-        return min(self.accumulate_batches, int(left)) if math.isfinite(left) else 1
+        batches = self.trainer.num_training_batches
+        return batches_together(batch_index, self.accumulate_batches, batches)
 
     def accumulating(self, batch_index: int) -> bool:
         """Whether gradients are left over from this batch for the next one."""

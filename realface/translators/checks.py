@@ -42,6 +42,20 @@ def check_precision(trainer: pl.Trainer) -> None:
         )
 
 
+def check_accumulation(batches: int) -> None:
+    """Refuse steps of no batch.
+
+    Raises:
+        InputError: With what works.
+    """
+    if batches < 1:
+        raise InputError(
+            f"accumulate_batches {batches}",
+            "1 batch or more for each step",
+            "give 1, which accumulates nothing, or more",
+        )
+
+
 def check_crop(crop: int, generator: Generator) -> None:
     """Refuse a crop that the generator or the metrics cannot take.
 

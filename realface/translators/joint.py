@@ -48,13 +48,15 @@ class Joint(Translator):
         """What rendering needs, whatever is read."""
         return tuple(dict.fromkeys((*LIT_FROM, *super().required_kinds)))
 
-    def map_losses(self, made: Maps, maps: Maps, frame: Frame | None, mask: torch.Tensor) -> Maps:
+    def map_losses(
+        self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: torch.Tensor
+    ) -> Maps:
         """The rendering loss too: truth and prediction under the same lights.
 
         Direct light with the sample's occlusion, nothing cast or scattered, sRGB and not clipped:
         every texel has a gradient, over-exposed ones as well.
         """
-        losses = super().map_losses(made, maps, frame, mask)
+        losses = super().map_losses(made, truth, maps, frame, mask)
         if not self.weights["rendering"]:
             return losses
         predicted = {**maps, **self.interface.absolute(made, frame)}
@@ -63,6 +65,6 @@ class Joint(Translator):
             for _ in range(self.rendering_lights):
                 lights = random_lights(len(mask), self.lighting, mask.device)
                 with torch.no_grad():
-                    truth = lit_texture(maps, lights, clipped=False)
-                each.append(rendering(lit_texture(predicted, lights, clipped=False), truth, mask))
+                    wanted = lit_texture(maps, lights, clipped=False)
+                each.append(rendering(lit_texture(predicted, lights, clipped=False), wanted, mask))
         return {**losses, "rendering": torch.stack(each).mean()}

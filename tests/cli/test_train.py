@@ -310,10 +310,71 @@ def test_loading_and_judging_may_change_in_a_resumed_run(
     started = []
     monkeypatch.setattr(pl.Trainer, "fit", lambda self, **given: started.append(given["ckpt_path"]))
     (tmp_path / "moved").symlink_to(shards)
-    flags = ("--data.workers=1", "--data.validation_samples=1")
+    flags = (
+        "--data.workers=1", "--data.validation_samples=1",
+        "--model.init_args.channels_last=true", "--model.init_args.gradient_checkpointing=true",
+        "--model.init_args.collapse_patience=9",
+    )  # fmt: skip
     code, _, err = train(capsys, tmp_path / "moved", trained, *flags)
     assert code == 0, err
     assert started == [trained / "checkpoints" / "last.ckpt"]
+
+
+def networks_of(run_dir: Path) -> dict[str, torch.Tensor]:
+    last = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    return last["state_dict"]
+
+
+def test_fine_tuning_bends_the_weights_that_it_starts_from(tmp_path, capsys, shards, trained):
+    more = ("--config", str(CONFIGS / "finetune.yaml"), "--trainer.max_epochs=1")
+    start = f"--start_from={trained / 'checkpoints' / 'last.ckpt'}"
+    code, _, err = train(capsys, shards, tmp_path / "mine", *more, start)
+    assert code == 0, err
+    assert "starting from" in err
+    assert "generator and discriminator" in err
+    before, after = networks_of(trained), networks_of(tmp_path / "mine")
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed
+    for name in changed:  # a step or two of Adam at 2e-5
+        assert (before[name] - after[name]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "word"),
+    [
+        ("nowhere.ckpt", (), "which does not exist"),
+        ("", ("--model.init_args.base_channels=4",), "base_channels 2 and not 4"),
+    ],
+)
+def test_weights_that_a_run_cannot_start_from(tmp_path, capsys, shards, trained, start, more, word):
+    path = tmp_path / start if start else trained / "checkpoints" / "last.ckpt"
+    code, _, err = train(capsys, shards, tmp_path / "mine", f"--start_from={path}", *more)
+    assert code == 2
+    assert word in err
+    assert not (tmp_path / "mine" / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_scalars_and_panels(tmp_path, capsys, shards):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    code, _, err = train(capsys, shards, tmp_path / "run", "--tensorboard=true")
+    assert code == 0, err
+    (folder,) = (tmp_path / "run" / "tensorboard").iterdir()
+    logged = EventAccumulator(str(folder)).Reload().Tags()
+    assert "val/psnr" in logged["scalars"]
+    assert logged["images"]
+    assert logged["histograms"]
+
+
+def test_tensorboard_that_is_not_installed(tmp_path, capsys, shards, monkeypatch):
+    def absent(*_, **__):
+        raise ModuleNotFoundError("tensorboard")
+
+    monkeypatch.setattr("realface.cli.train.TensorBoardLogger", absent)
+    code, _, err = train(capsys, shards, tmp_path / "run", "--tensorboard=true")
+    assert code == 2
+    assert "realface[tensorboard]" in err
 
 
 @pytest.mark.parametrize("word", ["test", "predict"])

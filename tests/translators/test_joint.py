@@ -45,7 +45,7 @@ def test_rendering_is_zero_for_the_truth_and_grows_with_what_is_wrong():
     def loss(**changed) -> float:
         torch.manual_seed(0)
         made = {kind: changed.get(kind, maps[kind]) for kind in REFLECTANCE}
-        return float(model.map_losses(made, maps, None, mask)["rendering"])
+        return float(model.map_losses(made, maps, maps, None, mask)["rendering"])
 
     assert loss() < 1e-5
     for kind in ("diffuse_albedo", "specular_albedo"):
@@ -59,14 +59,14 @@ def test_rendering_reaches_every_map():
     made = {kind: maps[kind].clone().requires_grad_() for kind in REFLECTANCE}
     for values in made.values():
         values.data.mul_(0.9)
-    loss = model.map_losses(made, maps, None, maps["mask"])["rendering"]
+    loss = model.map_losses(made, maps, maps, None, maps["mask"])["rendering"]
     for gradient in torch.autograd.grad(loss, list(made.values())):
         assert gradient.isfinite().all()
         assert gradient.abs().sum() > 0
 
 
 def test_without_weight_nothing_is_rendered():
-    assert joint(rendering_weight=0.0).map_losses({}, {}, None, torch.ones(1)) == {}
+    assert joint(rendering_weight=0.0).map_losses({}, {}, {}, None, torch.ones(1)) == {}
 
 
 def test_rendering_alone_learns_a_toy_problem():
@@ -77,7 +77,9 @@ def test_rendering_alone_learns_a_toy_problem():
     def error() -> float:
         torch.manual_seed(0)
         with torch.no_grad():
-            return float(model.map_losses(model(batch), batch, None, batch["mask"])["rendering"])
+            return float(
+                model.map_losses(model(batch), batch, batch, None, batch["mask"])["rendering"]
+            )
 
     start = error()
     trainer().fit(model, loader(160))

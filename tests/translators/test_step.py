@@ -63,7 +63,7 @@ def test_reconstruction_learns_a_toy_problem(kind):
 
     def loss() -> float:
         with torch.no_grad():
-            losses = model.map_losses(model(batch), batch, None, batch["mask"])
+            losses = model.map_losses(model(batch), batch, batch, None, batch["mask"])
         return float(losses["reconstruction"])
 
     start = loss()
@@ -272,7 +272,7 @@ def test_garbage_outside_the_mask_changes_neither_loss_nor_prediction(kind):
         inputs = torch.zeros(2, model.interface.in_channels, *mask.shape[-2:])
         made, truth = model(maps), {model.name: maps[model.name]}
         losses, own = model._adversarial_losses(inputs, made, truth, mask)
-        losses |= {**own, **model.map_losses(made, maps, None, mask)}
+        losses |= {**own, **model.map_losses(made, maps, maps, None, mask)}
         results.append((made[model.name], losses))
     (made, losses), (other, others) = results
     inside = mask.expand_as(made) > 0.5
@@ -320,11 +320,9 @@ def test_learning_rate_is_constant_and_then_falls_linearly(epochs, share):
     assert len(rates) == epochs
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 1000])
-def test_learning_rate_stays_where_the_training_has_no_end(epoch):
-    model = build()
-    model.trainer = trainer(max_epochs=-1)
-    assert model._rate_at(epoch) == 1.0
+def test_steps_of_no_batch_are_refused():
+    with pytest.raises(InputError, match="accumulate_batches 0"):
+        fit(build(accumulate_batches=0))
 
 
 def test_all_weights_zero_are_refused_by_name():
