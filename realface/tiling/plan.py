@@ -1,12 +1,16 @@
 """What stitching a map will take, decided before any of it is computed."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from realface.errors import InputError
-from realface.tiling.windows import axis_windows, next_multiple
+from realface.tiling.blend import Fade
+from realface.tiling.windows import Span, axis_windows, cut_windows, next_multiple
 
 _FLOAT32 = 4  # bytes
+_ELONGATION = 3  # sides of a window of given area; longer ones only gather border
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,20 @@ class Plan:
         multiple_of: Grid on which windows start, and which divides their sides [px].
         channels: Channels read and channels written, summed over the maps; only
             ``peak_memory`` uses them.
+        ramp: Pixels over which neighbours are cross-faded, in the middle of what they share; 0:
+            each pixel is of one window.
+        fade: Form of the ramp.
     """
 
     size: tuple[int, int]
     window: tuple[int, int]
-    rows: tuple[tuple[int, int], ...]
-    columns: tuple[tuple[int, int], ...]
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
     batch: int
     multiple_of: int
     channels: tuple[int, int]
+    ramp: int = 0
+    fade: Fade = "hann"
 
     @property
     def windows(self) -> int:
@@ -44,7 +53,28 @@ class Plan:
         return self.windows * height * width / (self.size[0] * self.size[1])
 
     @property
-    def overlaps(self) -> tuple[tuple[int, int], tuple[int, int]]:
+    def kept_rows(self) -> tuple[Span, ...]:
+        """Of each row of windows, the rows of the map that are kept of it, ramps included [px]."""
+        return tuple(cut_windows(self.rows, self.ramp, self.multiple_of))
+
+    @property
+    def kept_columns(self) -> tuple[Span, ...]:
+        """Likewise of the columns."""
+        return tuple(cut_windows(self.columns, self.ramp, self.multiple_of))
+
+    @property
+    def margin(self) -> int | None:
+        """Least number of pixels dropped at the windows' inner borders; None for one window."""
+        dropped = [
+            abs(edge - kept)
+            for axis, cut in ((self.rows, self.kept_rows), (self.columns, self.kept_columns))
+            for (before, after), (one, other) in zip(pairwise(axis), pairwise(cut), strict=True)
+            for edge, kept in ((before[1], one[1]), (after[0], other[0]))
+        ]
+        return min(dropped) if dropped else None
+
+    @property
+    def overlaps(self) -> tuple[Span, Span]:
         """Least and most pixels shared by neighbours, down and across; zeros for one window."""
         return _overlaps(self.rows), _overlaps(self.columns)
 
@@ -52,35 +82,32 @@ class Plan:
     def peak_memory(self) -> int:
         """Estimate of what ``stitch`` holds at once on the CPU [bytes].
 
-        The band being summed, the rows carried from the band above, the batch of windows read
-        and predicted, and the strips that measure disagreement. Without the network's own
-        memory, the sources' and the sinks'. Does not depend on the map's height.
+        Two batches of windows read, one of them ahead, and two predicted, one of them being
+        written; the ramps carried to the windows on the right and below. Without the network's
+        own memory, the sources' and the sinks'. Does not depend on the map's height.
         """
         read, written = self.channels
         height, width = self.window
-        (_, down), (_, across) = self.overlaps
-        row_width = len(self.columns) * width
-        band = written * height * self.size[1]
-        carried = written * down * self.size[1]
-        # One window more than the batch: the source's own tensor, just read.
-        windows = ((min(self.batch, len(self.columns)) + 1) * read + self.batch * written) * (
-            height * width
-        )
-        strips = written * (down * row_width + 2 * max(height * across, down * width))
-        weight = height * width
-        return _FLOAT32 * (band + carried + windows + strips + weight)
+        windows = 2 * min(self.batch, len(self.columns)) * (read + written) * height * width
+        carried = written * self.ramp * (2 * self.size[1] + height)
+        return _FLOAT32 * (windows + carried)
 
     def __str__(self) -> str:
         down, across = (_range(*overlap) for overlap in self.overlaps)
+        lines = [
+            f"map         {_size(self.size)} (height x width)",
+            f"windows     {self.windows} ({len(self.rows)} rows x {len(self.columns)} columns)"
+            f" of {_size(self.window)}, batches of {self.batch}",
+        ]
+        if self.windows > 1:
+            ramp = f"{self.ramp} px of it cross-faded ({self.fade})" if self.ramp else "cut"
+            lines.append(f"overlap     {down} px between rows, {across} px between columns, {ramp}")
         return "\n".join(
-            (
-                f"map         {_size(self.size)} (height x width)",
-                f"windows     {self.windows} ({len(self.rows)} rows x {len(self.columns)} columns)"
-                f" of {_size(self.window)}, batches of {self.batch}",
-                f"overlap     {down} px between rows, {across} px between columns",
-                f"redundancy  {self.redundancy:.2f} pixels computed for each pixel of the map",
+            [
+                *lines,
+                f"redundancy  {self.redundancy:.3f} pixels computed for each pixel of the map",
                 f"memory      about {self.peak_memory / 2**20:.0f} MiB besides the network's",
-            )
+            ]
         )
 
 
@@ -89,16 +116,21 @@ def plan(
     *,
     window: int = 1536,
     overlap: int = 384,
+    ramp: int | None = None,
+    fade: Fade = "hann",
     multiple_of: int = 1,
     batch: int = 1,
     channels: tuple[int, int] = (3, 3),
 ) -> Plan:
-    """Lay windows over a map: the fewest that fit, shrunk evenly.
+    """Lay windows over a map to be cross-faded: the fewest that fit, shrunk evenly.
 
     Args:
         size: Height and width of the map [px], multiples of ``multiple_of``.
         window: Largest side of a window [px]; AvatarMe (CVPR 2020) ran on 1536.
         overlap: Least number of pixels that neighbouring windows share [px].
+        ramp: How many of these are cross-faded, in their middle [px]; the rest is dropped. 0: a
+            cut. None: all of them, where three windows do not meet.
+        fade: Form of the ramp, see `realface.tiling.blend`.
         multiple_of: Stride of the network [px].
         batch: Windows of one row to compute at once.
         channels: Channels read and channels written, summed over the maps; only the memory
@@ -111,14 +143,103 @@ def plan(
         InputError: If the map's size is no multiple of ``multiple_of``, or a number is out of
             its range.
     """
+    _check(size, multiple_of, batch)
+    rows = axis_windows(size[0], window, overlap, multiple_of)
+    columns = axis_windows(size[1], window, overlap, multiple_of)
+    widest = min(_room(rows), _room(columns))
+    if ramp is None:
+        ramp = int(min(overlap, widest))
+    if not 0 <= ramp <= min(overlap, widest):
+        raise InputError(
+            f"ramp={ramp} with overlap={overlap} and windows of {_height(rows)}x{_height(columns)}",
+            f"0 to {min(overlap, widest)}: within what two windows share, and a third does not",
+            "give a shorter ramp, or a larger window",
+        )
+    actual = (_height(rows), _height(columns))
+    return Plan(
+        size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels, ramp, fade
+    )
+
+
+def exact_plan(
+    size: tuple[int, int],
+    *,
+    margin: int,
+    window: int = 1536,
+    minimum: int = 1,
+    multiple_of: int = 1,
+    batch: int = 1,
+    channels: tuple[int, int] = (3, 3),
+) -> Plan:
+    """Lay windows of which only what no border reaches is kept: the whole image's result.
+
+    Windows share twice the network's margin and are cut in the middle; what is kept is written
+    once, without weights. Their sides are those with the fewest pixels computed; a window may
+    be longer than ``window`` where it is narrower, since area is what memory follows.
+
+    Args:
+        size: Height and width of the map [px], multiples of ``multiple_of``.
+        margin: How far a window's border reaches in [px].
+        window: Side of a square with as many pixels as a window may have [px].
+        minimum: Least side of a window [px].
+        multiple_of: Stride of the network [px].
+        batch: Windows of one row to compute at once.
+        channels: As in `plan`.
+
+    Returns:
+        The plan with the least redundancy, of such the one with the fewest windows.
+
+    Raises:
+        InputError: If the map's size is no multiple of ``multiple_of``, no window of that area
+            has a centre, or a number is out of its range.
+    """
+    _check(size, multiple_of, batch)
+    if margin < 0:
+        raise InputError(f"margin={margin}", "0 or more pixels", "give the network's margin")
+    overlap = 2 * next_multiple(margin, multiple_of)
+    least = max(next_multiple(minimum, multiple_of), overlap + multiple_of)
+    made = []
+    for height, width in _sides(size, window, overlap, multiple_of):
+        rows = axis_windows(size[0], height, overlap if height < size[0] else 0, multiple_of)
+        columns = axis_windows(size[1], width, overlap if width < size[1] else 0, multiple_of)
+        actual = (_height(rows), _height(columns))
+        if all(side >= min(least, whole) for side, whole in zip(actual, size, strict=True)):
+            made.append(
+                Plan(size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels)
+            )
+    if not made:
+        raise InputError(
+            f"windows of {window}x{window} px, for a network whose border reaches {margin} px in",
+            f"windows with a centre: at least {least} px a side",
+            "give a larger --window, or more --tolerance",
+        )
+    return min(made, key=lambda one: (one.redundancy, one.windows))
+
+
+def _sides(
+    size: tuple[int, int], window: int, overlap: int, multiple_of: int
+) -> Iterator[tuple[int, int]]:
+    """Heights that fit a number of rows, each with the width that the area leaves [px]."""
+    cells, shared = size[0] // multiple_of, overlap // multiple_of
+    for count in range(1, cells + 1):
+        height = -(-(cells + (count - 1) * shared) // count) * multiple_of
+        width = min(window**2 // height // multiple_of * multiple_of, size[1])
+        if height <= overlap and count > 1:
+            return
+        if width <= overlap and width < size[1]:
+            continue
+        long = max(height, width) > max(window, _ELONGATION * min(height, width))
+        if not long:
+            yield height, width
+        elif height < width:
+            return
+
+
+def _check(size: tuple[int, int], multiple_of: int, batch: int) -> None:
     if multiple_of >= 1 and min(size) >= 1:
         _check_size(size, multiple_of)
     if batch < 1:
         raise InputError(f"batch={batch}", "1 window or more", "give a larger batch")
-    rows = axis_windows(size[0], window, overlap, multiple_of)
-    columns = axis_windows(size[1], window, overlap, multiple_of)
-    actual = (rows[0][1] - rows[0][0], columns[0][1] - columns[0][0])
-    return Plan(size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels)
 
 
 def _check_size(size: tuple[int, int], multiple_of: int) -> None:
@@ -131,7 +252,17 @@ def _check_size(size: tuple[int, int], multiple_of: int) -> None:
         )
 
 
-def _overlaps(windows: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+def _height(windows: Sequence[Span]) -> int:
+    return windows[0][1] - windows[0][0]
+
+
+def _room(windows: Sequence[Span]) -> float:
+    """How long a ramp may be without a third window in it; infinite for one window."""
+    steps = [after[0] - before[0] for before, after in pairwise(windows)]
+    return min(steps, default=math.inf)
+
+
+def _overlaps(windows: Sequence[Span]) -> Span:
     shared = [before[1] - after[0] for before, after in pairwise(windows)]
     return (min(shared), max(shared)) if shared else (0, 0)
 

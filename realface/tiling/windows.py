@@ -1,6 +1,12 @@
 """Where windows lie along one axis of a map: on the grid, of one size, shrunk to fit."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from realface.errors import InputError
+
+Span = tuple[int, int]
+"""First and past-the-last pixel along an axis."""
 
 
 def next_multiple(size: int, multiple_of: int) -> int:
@@ -8,7 +14,7 @@ def next_multiple(size: int, multiple_of: int) -> int:
     return -(-size // multiple_of) * multiple_of
 
 
-def axis_windows(size: int, window: int, overlap: int, multiple_of: int) -> list[tuple[int, int]]:
+def axis_windows(size: int, window: int, overlap: int, multiple_of: int) -> list[Span]:
     """Lay the fewest windows of one size over an axis, neighbours sharing ``overlap`` or more.
 
     A last window that is shifted back to the edge is computed mostly twice, and the shift takes
@@ -41,6 +47,28 @@ def axis_windows(size: int, window: int, overlap: int, multiple_of: int) -> list
     width = -(-(cells + (count - 1) * shared) // count)
     starts = [index * (cells - width) // (count - 1) for index in range(count)]
     return [(start * multiple_of, (start + width) * multiple_of) for start in starts]
+
+
+def cut_windows(windows: Sequence[Span], ramp: int, multiple_of: int) -> list[Span]:
+    """What is kept of each window: neighbours share ``ramp`` pixels in the middle of their overlap.
+
+    Args:
+        windows: As from ``axis_windows``.
+        ramp: Pixels that neighbours share of what is kept; at most their least overlap, and at
+            most their least step, so that no pixel is of three windows.
+        multiple_of: Grid on which each kept part starts, apart from the first.
+
+    Returns:
+        ``(start, stop)`` of each kept part [px], stop excluded; the first starts where the first
+        window does, the last stops where the last one does.
+    """
+    starts = [
+        after[0] + (before[1] - after[0] - ramp) // 2 // multiple_of * multiple_of
+        for before, after in pairwise(windows)
+    ]
+    firsts = [windows[0][0], *starts]
+    lasts = [*(start + ramp for start in starts), windows[-1][1]]
+    return list(zip(firsts, lasts, strict=True))
 
 
 def _check(size: int, window: int, overlap: int, multiple_of: int) -> None:
