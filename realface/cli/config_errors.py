@@ -23,6 +23,14 @@ _MISSING = re.compile(r"arguments are required: (?P<names>.+)")
 _ILL_TYPED = re.compile(
     r'Parser key "(?P<name>[\w.]+)": Expected an? (?P<type>.+)\. Got value: (?P<value>.*)'
 )
+_NO_UNION = re.compile(
+    r'Parser key "(?P<name>[\w.]+)": Does not validate against any of the Union subtypes '
+    r"Subtypes: (?P<type>\[.*\]) Errors: .* Given value: (?P<value>.*)"
+)
+_OUT_OF_RANGE = re.compile(
+    r'Parser key "(?P<name>[\w.]+)": Not of type \w+: (?P<value>.*) does not conform to '
+    r"restriction (?P<type>.*)"
+)
 
 
 def in_words(message: str) -> InputError:
@@ -35,9 +43,8 @@ def in_words(message: str) -> InputError:
         if missing := _MISSING.search(problem):
             return _missing(key, name, missing["names"])
         remedy = f"{_CORRECT}; `train.py fit --{key}.help {name}` tells what each is"
-        if wrong := _ILL_TYPED.match(problem):
-            expected = re.sub(r"<class '([\w.]+)'>", r"\1", wrong["type"]).replace("typing.", "")
-            return InputError(f"{key}.{wrong['name']} {wrong['value']}", expected, remedy)
+        if wrong := _wrong_value(problem, f"{key}.", remedy):
+            return wrong
         return InputError(f"{key}, {name}: {problem}", f"values that {name} takes", remedy)
     if message.startswith('Parser key "data"'):
         value = message.rpartition("Given value: ")[2]
@@ -45,6 +52,8 @@ def in_words(message: str) -> InputError:
         return InputError(
             f"data {value}", names, "name one of them, or lay configs/procedural.yaml over yours"
         )
+    if wrong := _wrong_value(message, "", f"{_CORRECT}; `train.py fit --help` tells what each is"):
+        return wrong
     if "unrecognized arguments" in message.lower():
         return InputError(
             message,
@@ -56,6 +65,17 @@ def in_words(message: str) -> InputError:
         "options and config keys that `train.py fit --help` lists",
         f"{_CORRECT}; --model.help NAME and --data.help NAME list those of a class",
     )
+
+
+def _wrong_value(problem: str, prefix: str, remedy: str) -> InputError | None:
+    """A value of another type, or out of its range; None: something else is wrong."""
+    for pattern in (_ILL_TYPED, _NO_UNION, _OUT_OF_RANGE):
+        if wrong := pattern.match(" ".join(problem.split())):
+            expected = re.sub(r"<class '([\w.]+)'>", r"\1", wrong["type"])
+            expected = expected.replace("typing.", "").replace("NoneType", "null")
+            expected = re.sub(r"\bv(?=[<>])", "value ", expected)
+            return InputError(f"{prefix}{wrong['name']} {wrong['value']}", expected, remedy)
+    return None
 
 
 def _unknown(key: str, name: str, option: str) -> InputError:

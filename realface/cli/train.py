@@ -25,6 +25,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from realface.cli.config_errors import in_words
 from realface.cli.console import run
+from realface.cli.trainer_options import check_trainer
 from realface.cli.wandb_run import wandb_id, wandb_mode
 from realface.data.datamodule import ReflectanceDataModule
 from realface.data.patch_datamodule import PatchDataModule
@@ -128,22 +129,19 @@ class TrainCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
-            raise InputError(str(error), _ACCEPTED, _CORRECT) from error
+            said = error.__cause__ or error  # jsonargparse wraps it and tells the whole config
+            if isinstance(said, InputError):
+                raise said from error
+            raise InputError(str(said), _ACCEPTED, _CORRECT) from error
 
     def instantiate_trainer(self, **arguments: Any) -> pl.Trainer:
         """The trainer with loggers, checkpoints and panels in the run's folder.
 
         Raises:
-            InputError: If the config asks for loggers or plugins of its own.
+            InputError: If the config asks for what train.py or the translator brings or refuses.
         """
         asked = self._get(self.config_init, "trainer")
-        for name, others in (("logger", "--wandb"), ("plugins", "--trainer.precision")):
-            if asked[name] not in (None, []):
-                raise InputError(
-                    f"trainer.{name} {asked[name]}",
-                    f"no {name} in the config: train.py brings its own",
-                    f"leave it out; see {others}",
-                )
+        check_trainer(asked)
         self.run_dir = Path(self._get(self.config_init, "run_dir") or f"runs/{self.model.name}")
         arguments["logger"] = self._loggers(str(self._get(self.config_init, "wandb")))
         arguments["plugins"] = [AtomicCheckpointIO()]

@@ -21,8 +21,8 @@ from realface.networks.interface import Frame, Interface, NormalSpace
 from realface.shading.capture import LIT_FROM, Lighting
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.checks import (
-    check_accumulation,
     check_crop,
+    check_numbers,
     check_precision,
     check_rim,
     check_scale,
@@ -94,7 +94,7 @@ class Translator(pl.LightningModule):
         licence: Of the weights, kept in their descriptor.
 
     Raises:
-        InputError: If an input or a flaw is unknown, or all weights are 0.
+        InputError: If an input or a flaw is unknown, or a number is out of range.
         ValueError: If a network refuses a number.
     """
 
@@ -138,6 +138,7 @@ class Translator(pl.LightningModule):
         collapse_patience: int = 500,
         licence: str | None = None,
     ) -> None:
+        check_numbers(locals())
         super().__init__()
         self.automatic_optimization = False
         self.learning_rate, self.betas = learning_rate, (beta1, beta2)
@@ -251,13 +252,11 @@ class Translator(pl.LightningModule):
         """Refuse what would end the first step, and ready the networks.
 
         Raises:
-            InputError: If all losses have weight 0, the precision is float16's, no batch makes a
-                step, the crop does not fit the generator or the metrics or is all rim, or tangent
-                space has no scale.
+            InputError: If all losses have weight 0, the precision is float16's, the crop does not
+                fit the generator or the metrics or is all rim, or tangent space has no scale.
         """
         check_weights(self.weights)
         check_precision(self.trainer)
-        check_accumulation(self.accumulate_batches)
         data = self.trainer.datamodule
         crop = getattr(data, "crop", None)
         texel = getattr(data, "millimetres_per_texel", None)

@@ -1,6 +1,8 @@
 """What is refused before the first step of a training."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -9,6 +11,56 @@ from realface.metrics.image import SMALLEST
 from realface.networks.generator import Generator
 from realface.shading.capture import SCATTERING_MARGIN
 from realface.tiling.windows import next_multiple
+
+_Rule = tuple[Callable[[float], bool], str]
+
+_NOT_NEGATIVE: _Rule = (lambda value: 0 <= value < math.inf, "a finite number, 0 or more")
+_MOMENTUM: _Rule = (lambda value: 0 <= value < 1, "a number from 0 to below 1")
+_SHARE: _Rule = (lambda value: 0 <= value <= 1, "a number from 0 to 1")
+_COUNT: _Rule = (lambda value: value >= 1, "1 or more")
+
+_NUMBERS: dict[str, _Rule] = {
+    "base_channels": _COUNT,
+    "downsamples": _COUNT,
+    "blocks": _NOT_NEGATIVE,
+    "local_blocks": _NOT_NEGATIVE,
+    "discriminator_channels": _COUNT,
+    "discriminator_layers": _COUNT,
+    "discriminator_scales": _COUNT,
+    "learning_rate": _NOT_NEGATIVE,
+    "beta1": _MOMENTUM,
+    "beta2": _MOMENTUM,
+    "constant_share": _SHARE,
+    "adversarial_weight": _NOT_NEGATIVE,
+    "feature_matching_weight": _NOT_NEGATIVE,
+    "reconstruction_weight": _NOT_NEGATIVE,
+    "rendering_weight": _NOT_NEGATIVE,
+    "rendering_lights": _COUNT,
+    "frame_millimetres": (lambda value: 0 < value < math.inf, "a finite number above 0"),
+    "flaw_probability": _SHARE,
+    "clip_gradient_norm": (_NOT_NEGATIVE[0], "0, which does not clip, or a finite number above"),
+    "accumulate_batches": (_COUNT[0], "1, which accumulates nothing, or more"),
+    "collapse_patience": (_NOT_NEGATIVE[0], "0, which never ends a run, or more"),
+}
+
+
+def check_numbers(arguments: Mapping[str, Any]) -> None:
+    """Refuse a translator's number that is out of its range.
+
+    Args:
+        arguments: By name; those without a range are passed over.
+
+    Raises:
+        InputError: With the name and the range.
+    """
+    for name, value in arguments.items():
+        if name not in _NUMBERS:
+            continue
+        fits, words = _NUMBERS[name]
+        if not fits(value):
+            raise InputError(
+                f"{name} {value}", words, f"correct --model.init_args.{name} or the config's line"
+            )
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
@@ -39,20 +91,6 @@ def check_precision(trainer: pl.Trainer) -> None:
             "bf16-mixed, or 32-true on cards that are slow at it (before NVIDIA's Ampere): "
             "float16 overflows in networks of this kind",
             "give --trainer.precision bf16-mixed",
-        )
-
-
-def check_accumulation(batches: int) -> None:
-    """Refuse steps of no batch.
-
-    Raises:
-        InputError: With what works.
-    """
-    if batches < 1:
-        raise InputError(
-            f"accumulate_batches {batches}",
-            "1 batch or more for each step",
-            "give 1, which accumulates nothing, or more",
         )
 
 

@@ -11,6 +11,7 @@ from realface.networks.precision import full_precision
 from realface.shading.capture import LIT_FROM, random_lights
 from realface.shading.shade import lit_texture
 from realface.translators.base import Maps, Translator
+from realface.translators.checks import check_numbers
 
 
 class Joint(Translator):
@@ -39,6 +40,7 @@ class Joint(Translator):
         rendering_lights: int = 3,
         **arguments: Any,
     ) -> None:
+        check_numbers({"rendering_weight": rendering_weight, "rendering_lights": rendering_lights})
         super().__init__(inputs, **arguments)
         self.weights["rendering"] = rendering_weight
         self.rendering_lights = rendering_lights

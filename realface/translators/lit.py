@@ -46,6 +46,8 @@ def lit(
         made["texture"] = patch_texture(batch, capture, generator)
         made["known"] = known_light(mask, batch["shape"]) if lighting == "varied" else mask
         if whole:
-            made[WHOLE_TEXTURE] = whole_texture(batch["whole"], capture, mask.shape[-2:])
+            made[WHOLE_TEXTURE] = whole_texture(
+                batch["whole"], capture, (mask.shape[-2], mask.shape[-1])
+            )
     made["texture"] = camera_flaws(made["texture"], flaw_probability)
     return {**batch, **made}

@@ -218,18 +218,36 @@ def test_crop_larger_than_the_patches(tmp_path, capsys, shards):
 
 
 @pytest.mark.parametrize(
-    "flag",
+    ("flag", "given"),
     [
-        "--model.init_args.base_channels=0",
-        "--model.init_args.inputs=[hair]",
-        "--trainer.accelerator=tpu",
-        "--trainer.gradient_clip_val=1.0",
+        ("--model.init_args.base_channels=0", "base_channels 0"),
+        ("--model.init_args.discriminator_scales=0", "discriminator_scales 0"),
+        ("--model.init_args.accumulate_batches=0", "accumulate_batches 0"),
+        ("--model.init_args.beta1=2", "beta1 2.0"),
+        ("--model.init_args.learning_rate=-1e-4", "learning_rate -0.0001"),
+        ("--model.init_args.inputs=[hair]", "hair"),
+        ("--model.init_args.space=diagonal", "model.space diagonal"),
+        ("--trainer.accelerator=tpu", ""),
+        ("--trainer.gradient_clip_val=1.0", "trainer.gradient_clip_val 1.0"),
+        ("--trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches 2"),
+        ("--trainer.max_steps=3", "trainer.max_steps 3"),
+        ("--trainer.precision=16-mixed", "trainer.precision 16-mixed"),
+        ("--trainer.precision=64-true", "trainer.precision 64-true"),
+        ("--trainer.precision=half", "trainer.precision half"),
+        ("--trainer.max_epochs=many", "trainer.max_epochs many"),
+        ("--checkpoint_minutes=-1", "checkpoint_minutes -1"),
+        ("--ema_decay=2", "ema_decay 2"),
+        ("--tensorboard=maybe", "tensorboard maybe"),
     ],
 )
-def test_values_that_a_constructor_refuses(tmp_path, capsys, shards, flag):
+def test_values_that_are_refused_before_anything_is_written(tmp_path, capsys, shards, flag, given):
     code, _, err = train(capsys, shards, tmp_path / "run", flag)
     assert code == 2
     assert all(part in err for part in PARTS)
+    assert given in err.partition("expected:")[0]
+    assert "Union" not in err
+    assert "Namespace" not in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_damaged_last_checkpoint(tmp_path, capsys, shards):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from realface.errors import InputError
 from realface.maps.kinds import REFLECTANCE
 from realface.report.training_panels import PanelWriter
 from realface.translators import Joint
@@ -67,6 +68,11 @@ def test_rendering_reaches_every_map():
 
 def test_without_weight_nothing_is_rendered():
     assert joint(rendering_weight=0.0).map_losses({}, {}, {}, None, torch.ones(1)) == {}
+
+
+def test_rendering_under_no_lights_is_refused():
+    with pytest.raises(InputError, match="rendering_lights 0"):
+        joint(rendering_lights=0)
 
 
 def test_rendering_alone_learns_a_toy_problem():

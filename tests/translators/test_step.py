@@ -320,9 +320,18 @@ def test_learning_rate_is_constant_and_then_falls_linearly(epochs, share):
     assert len(rates) == epochs
 
 
-def test_steps_of_no_batch_are_refused():
-    with pytest.raises(InputError, match="accumulate_batches 0"):
-        fit(build(accumulate_batches=0))
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("accumulate_batches", 0), ("learning_rate", -1e-4), ("learning_rate", float("nan")),
+        ("beta1", 2.0), ("beta2", 1.0), ("constant_share", 1.5), ("feature_matching_weight", -1.0),
+        ("flaw_probability", 3.0), ("clip_gradient_norm", -1.0), ("collapse_patience", -1),
+        ("frame_millimetres", 0.0),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused_by_name_before_anything_is_made(name, wrong):
+    with pytest.raises(InputError, match=f"{name} {wrong}"):
+        build(**{name: wrong})
 
 
 def test_all_weights_zero_are_refused_by_name():
