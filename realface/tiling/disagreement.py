@@ -7,80 +7,99 @@ one can come with windows that are 17 grey levels apart. So both are measured.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realface.tiling.plan import Plan
 
+CELL = 16
+"""Side of the squares of the map that a disagreement map has a value for [px]."""
+
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Absolute difference of neighbouring windows where they overlap, in the output's own units.
+    """Absolute difference of neighbouring windows where they are cross-faded, in output units.
 
     Attributes:
-        mean: Mean over ``values``, unweighted; 0 where nothing overlaps.
-        max: Largest difference; 0 where nothing overlaps.
+        mean: Mean over ``values``, unweighted; 0 where nothing is cross-faded.
+        max: Largest difference; 0 where nothing is.
         values: How many pairs of values were compared: counted pixels times channels, once for
             each pair of neighbours (left and right, above and below; not diagonal).
+        picture: ``(ceil(H / CELL), ceil(W / CELL))``, the largest difference in each square of
+            the map; 0 where nothing was compared.
     """
 
     mean: float
     max: float
     values: int
+    picture: Tensor
 
     def __str__(self) -> str:
         return f"mean {self.mean:.3g}, max {self.max:.3g}"
 
 
 class DisagreementMeter:
-    """Compares each window of one output with its left and upper neighbour.
+    """Compares what is kept of each window of one output with its left and upper neighbour.
 
     Keeps the right strip of the window before and the bottom strips of the row above, copied: a
     view would keep whole windows alive, and a callable may reuse the memory of its output.
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._right: Tensor | None = None
-        self._bottom: dict[int, Tensor] = {}
+        self._ramp = plan.ramp
+        self._rows, self._columns = plan.kept_rows, plan.kept_columns
+        self._right: tuple[tuple[int, int], Tensor] | None = None
+        self._bottom: dict[tuple[int, int], Tensor] = {}
         self._sum, self._max, self._values = 0.0, 0.0, 0
+        self._picture = torch.zeros(*(-(-side // CELL) for side in plan.size))
 
     def add(self, row: int, column: int, values: Tensor, counted: Tensor | None = None) -> None:
-        """Compare a window and keep its strips; windows come row by row, left to right.
+        """Compare what is kept of a window; windows come row by row, left to right.
 
         Args:
             row: Index of the row of windows.
             column: Index of the column of windows.
-            values: Prediction of the window, ``(C, h, w)``.
+            values: ``(C, h, w)``.
             counted: Which of its pixels count, ``(h, w)`` boolean; None: all.
         """
+        if not self._ramp:
+            return
         if counted is None:
             counted = torch.ones(values.shape[1:], dtype=torch.bool)
-        rows, columns = self._plan.rows, self._plan.columns
-        if column and self._right is not None:
-            width = self._right.shape[2]
-            self._compare(self._right, values[:, :, :width], counted[:, :width])
-        if row and column in self._bottom:
-            above = self._bottom.pop(column)
-            height = above.shape[1]
-            self._compare(above, values[:, :height], counted[:height])
+        here, ramp = (self._rows[row][0], self._columns[column][0]), self._ramp
+        if self._right is not None and self._right[0] == (row, column):
+            self._compare(self._right[1], values[:, :, :ramp], counted[:, :ramp], here)
+        if (above := self._bottom.pop((row, column), None)) is not None:
+            self._compare(above, values[:, :ramp], counted[:ramp], here)
         self._right = None
-        if column + 1 < len(columns):
-            following = columns[column + 1][0] - columns[column][0]
-            self._right = values[:, :, following:].clone()
-        if row + 1 < len(rows):
-            following = rows[row + 1][0] - rows[row][0]
-            self._bottom[column] = values[:, following:].clone()
+        if column + 1 < len(self._columns):
+            self._right = (row, column + 1), values[:, :, -ramp:].clone()
+        if row + 1 < len(self._rows):
+            self._bottom[row + 1, column] = values[:, -ramp:].clone()
 
     def result(self) -> Disagreement:
         """What has been measured so far."""
         mean = self._sum / self._values if self._values else 0.0
-        return Disagreement(mean, self._max, self._values)
+        return Disagreement(mean, self._max, self._values, self._picture)
 
-    def _compare(self, one: Tensor, other: Tensor, counted: Tensor) -> None:
-        difference = (one - other).abs_()[:, counted]
-        if difference.numel() == 0:  # no overlap, or none that counts
+    def _compare(
+        self, one: Tensor, other: Tensor, counted: Tensor, corner: tuple[int, int]
+    ) -> None:
+        difference = (one - other).abs_()
+        at_counted = difference[:, counted]
+        if at_counted.numel() == 0:
             return
         # The mean is taken in float32 with pairwise sums, the total over windows in double.
-        self._sum += float(difference.mean()) * difference.numel()
-        self._max = max(self._max, float(difference.max()))
-        self._values += difference.numel()
+        self._sum += float(at_counted.mean()) * at_counted.numel()
+        self._max = max(self._max, float(at_counted.max()))
+        self._values += at_counted.numel()
+        self._draw(difference.amax(0) * counted, corner)
+
+    def _draw(self, largest: Tensor, corner: tuple[int, int]) -> None:
+        """Into the picture, the map's squares being those that start at multiples of ``CELL``."""
+        (y, x), (height, width) = corner, largest.shape
+        padding = (x % CELL, -(x + width) % CELL, y % CELL, -(y + height) % CELL)
+        cells = F.max_pool2d(F.pad(largest, padding)[None], CELL)[0]
+        top, left = y // CELL, x // CELL
+        part = self._picture[top : top + cells.shape[0], left : left + cells.shape[1]]
+        torch.maximum(part, cells, out=part)

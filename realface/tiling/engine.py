@@ -1,23 +1,31 @@
 """Stitch full-size maps from windows: any callable, any number of maps in and out."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from realface.errors import FailureError, InputError
-from realface.tiling.band import Band, Sink
+from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.tiling.disagreement import Disagreement, DisagreementMeter
+from realface.tiling.join import Join, Sink
 from realface.tiling.plan import Plan
+from realface.tiling.windows import Span
+
+log = logging.getLogger(__name__)
 
 WindowFunction = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 """Maps by name in, maps by name out, each ``(B, C, h, w)``, same height and width."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows done and their total."""
+
+Place = tuple[int, int]
+"""Row and column of a window in its plan."""
 
 
 class Source(Protocol):
@@ -28,7 +36,7 @@ class Source(Protocol):
         """Height and width of the map [px]."""
 
     def read(self, y: int, x: int, height: int, width: int) -> Tensor:
-        """Read a window; ``stitch`` only reads what it is given.
+        """Read a window, on a thread of its own; ``stitch`` only reads what it is given.
 
         Returns:
             ``(C, height, width)`` float32 on the CPU, its upper left pixel at ``(y, x)``.
@@ -40,18 +48,28 @@ class Stitched:
     """What stitching took, and how well its windows agreed.
 
     Attributes:
-        disagreement: By output, how far neighbouring windows differ where they overlap.
+        disagreement: By output, how far neighbouring windows differ where they are cross-faded.
         windows: Number of windows computed.
+        blank: Number of windows without a texel that counts, which were not computed.
+        kept: Number of windows that an earlier run had finished.
         seconds: Wall time, reading and writing included [s].
+        computing: Of which ``fn`` took [s].
     """
 
     disagreement: dict[str, Disagreement]
     windows: int
+    blank: int
+    kept: int
     seconds: float
+    computing: float
 
     def __str__(self) -> str:
         count = "1 window" if self.windows == 1 else f"{self.windows} windows"
-        lines = [f"{count} in {self.seconds:.1f} s"]
+        lines = [f"{count} in {self.seconds:.1f} s, {self.computing:.1f} s of it in the network"]
+        if self.blank:
+            lines[0] += f"; {self.blank} without a texel of the mask were not computed"
+        if self.kept:
+            lines[0] += f"; {self.kept} were there from an earlier run"
         for name, one in self.disagreement.items():
             if one.values:
                 lines.append(f"{name}: overlapping windows differ by {one}")
@@ -67,30 +85,36 @@ def stitch(
     *,
     device: torch.device | str = "cpu",
     counted: str | None = None,
+    blank: WindowFunction | None = None,
+    done: Callable[[Span, Span], bool] | None = None,
     progress: Progress | None = None,
 ) -> Stitched:
-    """Run ``fn`` on overlapping windows and blend what it returns into full-size maps.
+    """Run ``fn`` on overlapping windows and join what it returns into full-size maps.
 
-    Windows run row by row, left to right, ``plan.batch`` of a row at once, under
-    ``torch.inference_mode``. Predictions are blended with the weights of ``blend.axis_weights``
-    in float32 on the CPU, whatever ``fn``'s dtype. Sinks get full-width bands from top to bottom,
-    each row once; if the work breaks off, the rows below are missing.
+    Windows run row by row, left to right, ``plan.batch`` at once, under ``torch.inference_mode``;
+    the next ones are read meanwhile. Of each window the plan's kept part goes to the sinks, each
+    pixel once: as it is, or, within the plan's ramps, as the sum of neighbours weighted in
+    float32, whatever ``fn``'s dtype. Where memory runs out, batches are halved.
 
     Args:
         fn: Takes the sources' windows by name, ``(B, C, h, w)`` float32 on ``device``, and
             returns at least the sinks' names, each ``(B, C, h, w)`` with any number of channels.
-            Its outputs are only read. ``B`` is smaller in the last batch of a row.
+            Its outputs are only read. ``B`` is smaller in the last batch.
         source: Input maps by name, all of the plan's size.
         sink: Where the output maps go, by name; other outputs of ``fn`` are dropped.
-        plan: Windows, from ``plan.plan``.
+        plan: Windows, from ``plan.plan`` or ``plan.exact_plan``.
         device: Where ``fn`` runs.
         counted: Name of a source of one channel: disagreement is measured where it is above
             0.5, so that an output which is constant elsewhere does not dilute it; None:
             everywhere.
+        blank: Takes the place of ``fn``, on the CPU, for windows whose ``counted`` is nowhere
+            above 0.5; None: ``fn`` runs on all.
+        done: Whether all that is kept of a window, rows and columns of the map, is in every
+            sink from an earlier run; such windows are left out.
         progress: Called after each batch with the windows done and their total.
 
     Returns:
-        Disagreement of the windows, their number and the time.
+        Disagreement of the windows, their numbers and the time.
 
     Raises:
         InputError: If a source has another size or dtype than it should, or ``fn`` lacks an
@@ -98,91 +122,164 @@ def stitch(
         FailureError: If ``fn`` returns NaN or infinity; names the output and the window.
     """
     _check_sizes(source, plan)
+    work = _Work(fn, source, sink, plan, torch.device(device), counted, blank)
     started = time.perf_counter()
-    bands = {name: Band(name, one, plan) for name, one in sink.items()}
-    meters = {name: DisagreementMeter(plan) for name in sink}
-    done = 0
-    for row in range(len(plan.rows)):
-        for columns in _batches(plan):
-            # In a function of its own, so that a batch is gone before the next one is read.
-            _add_batch(fn, source, row, columns, plan, device, counted, bands, meters)
-            done += len(columns)
-            if progress is not None:
-                progress(done, plan.windows)
-        for band in bands.values():
-            band.finish(row)
-    disagreement = {name: meter.result() for name, meter in meters.items()}
-    return Stitched(disagreement, plan.windows, time.perf_counter() - started)
+    places = [(row, column) for row in range(len(plan.rows)) for column in range(len(plan.columns))]
+    rows, columns = plan.kept_rows, plan.kept_columns
+    left = [at for at in places if done is None or not done(rows[at[0]], columns[at[1]])]
+    kept = len(places) - len(left)
+    for finished in work.run(left, plan.batch):
+        if progress is not None:
+            progress(kept + finished, plan.windows)
+    disagreement = {name: meter.result() for name, meter in work.meters.items()}
+    seconds = time.perf_counter() - started
+    return Stitched(
+        disagreement, len(left) - work.blanks, work.blanks, kept, seconds, work.computing
+    )
 
 
-def _batches(plan: Plan) -> Iterator[range]:
-    """Columns of one row of windows, ``plan.batch`` at a time."""
-    for first in range(0, len(plan.columns), plan.batch):
-        yield range(first, min(first + plan.batch, len(plan.columns)))
+class _Work:
+    """What a batch of windows goes through, and what is summed up over them."""
 
+    def __init__(
+        self,
+        fn: WindowFunction,
+        source: Mapping[str, Source],
+        sink: Mapping[str, Sink],
+        plan: Plan,
+        device: torch.device,
+        counted: str | None,
+        blank: WindowFunction | None,
+    ) -> None:
+        self.fn, self.source, self.plan, self.device = fn, source, plan, device
+        self.counted, self.blank = counted, blank
+        self.joins = {name: Join(name, one, plan) for name, one in sink.items()}
+        self.meters = {name: DisagreementMeter(plan) for name in sink}
+        self.blanks, self.computing = 0, 0.0
+        self._rows, self._columns = plan.kept_rows, plan.kept_columns
 
-def _add_batch(
-    fn: WindowFunction,
-    source: Mapping[str, Source],
-    row: int,
-    columns: Sequence[int],
-    plan: Plan,
-    device: torch.device | str,
-    counted: str | None,
-    bands: Mapping[str, Band],
-    meters: Mapping[str, DisagreementMeter],
-) -> None:
-    """Read, predict, check, measure and sum some windows of a row."""
-    inputs = {name: _read(name, one, row, columns, plan) for name, one in source.items()}
-    # Before ``fn`` runs, which may write into its inputs.
-    counts = [None] * len(columns) if counted is None else list(inputs[counted][:, 0] > 0.5)
-    outputs = _predict(fn, inputs, list(bands), device)
-    for name, batch in outputs.items():
-        _check_shape(name, batch, (len(columns), *plan.window))
-        for column, values, counting in zip(columns, batch, counts, strict=True):
-            _check_finite(name, values, row, column, plan)
-            meters[name].add(row, column, values, counting)
-            bands[name].add(row, column, values)
+    def run(self, places: Sequence[Place], batch: int) -> Iterator[int]:
+        """All windows, in batches; yields how many are finished."""
+        first = 0
+        with ThreadPoolExecutor(1, "read") as reader:
+            ahead: Future[dict[str, Tensor]] | None = None
+            while first < len(places):
+                now = places[first : first + batch]
+                inputs = ahead.result() if ahead else self._read(now)
+                following = places[first + len(now) : first + len(now) + batch]
+                ahead = reader.submit(self._read, following) if following else None
+                try:
+                    self._finish(now, inputs)
+                except (RuntimeError, MemoryError) as error:
+                    if batch == 1 or not is_out_of_memory(error):
+                        raise
+                    batch, ahead = batch // 2, None
+                    log.warning("out of memory: going on with batches of %d windows", batch)
+                    continue
+                del inputs
+                first += len(now)
+                yield first
 
+    def _read(self, places: Sequence[Place]) -> dict[str, Tensor]:
+        """Copy windows of the sources into batches: ``fn`` may write into them."""
+        return {name: self._read_one(name, one, places) for name, one in self.source.items()}
 
-def _read(name: str, source: Source, row: int, columns: Sequence[int], plan: Plan) -> Tensor:
-    """Copy windows of one source into a batch: ``fn`` may write into it, the source stays."""
-    y, batch = plan.rows[row][0], None
-    for index, column in enumerate(columns):
-        values = source.read(y, plan.columns[column][0], *plan.window)
-        channels = values.shape[0] if batch is None else batch.shape[1]
-        if values.dtype != torch.float32 or tuple(values.shape) != (channels, *plan.window):
-            raise InputError(
-                f"source {name} gave a window of {values.dtype}, {tuple(values.shape)}",
-                f"torch.float32, (channels, {plan.window[0]}, {plan.window[1]}), "
-                "the same channels each time",
-                "mend the source's read()",
-            )
-        if batch is None:
-            batch = torch.empty(len(columns), *values.shape)
-        batch[index] = values
-    if batch is None:
-        raise ValueError("a batch holds at least one window")
-    return batch
+    def _read_one(self, name: str, source: Source, places: Sequence[Place]) -> Tensor:
+        window, batch = self.plan.window, None
+        for index, (row, column) in enumerate(places):
+            values = source.read(self.plan.rows[row][0], self.plan.columns[column][0], *window)
+            channels = values.shape[0] if batch is None else batch.shape[1]
+            if values.dtype != torch.float32 or tuple(values.shape) != (channels, *window):
+                raise InputError(
+                    f"source {name} gave a window of {values.dtype}, {tuple(values.shape)}",
+                    f"torch.float32, (channels, {window[0]}, {window[1]}), "
+                    "the same channels each time",
+                    "mend the source's read()",
+                )
+            if batch is None:
+                pinned = self.device.type == "cuda"
+                batch = torch.empty(len(places), *values.shape, pin_memory=pinned)
+            batch[index] = values
+        assert batch is not None  # a batch holds at least one window
+        return batch
 
+    def _finish(self, places: Sequence[Place], inputs: dict[str, Tensor]) -> None:
+        """Predict, check, measure and join some windows."""
+        # Before ``fn`` runs, which may write into its inputs.
+        counts = None if self.counted is None else inputs[self.counted][:, 0] > 0.5
+        full = [
+            index
+            for index in range(len(places))
+            if self.blank is None or counts is None or bool(counts[index].any())
+        ]
+        kept: dict[int, dict[str, Tensor]] = {}
+        for indices, function, device in self._parts(len(places), full):
+            outputs = self._predict(function, _select(inputs, indices), device)
+            for name, values in outputs.items():
+                _check_shape(name, values, (len(indices), *self.plan.window))
+            for position, index in enumerate(indices):
+                crop = (slice(None), *self._kept(places[index]))
+                kept[index] = {name: values[position][crop] for name, values in outputs.items()}
+        # Only now, whole: a batch that runs out of memory is computed again.
+        for index, at in enumerate(places):
+            counting = None if counts is None else counts[index][self._kept(at)]
+            for name, values in kept[index].items():
+                self._join(name, at, values.to("cpu", torch.float32), counting)
+        self.blanks += len(places) - len(full)
 
-@torch.inference_mode()
-def _predict(
-    fn: WindowFunction,
-    inputs: Mapping[str, Tensor],
-    wanted: Sequence[str],
-    device: torch.device | str,
-) -> dict[str, Tensor]:
-    """Run ``fn`` on ``device``; its wanted outputs as float32 on the CPU."""
-    outputs = fn({name: values.to(device) for name, values in inputs.items()})
-    missing = [name for name in wanted if name not in outputs]
-    if missing:
-        raise InputError(
-            f"the function returned {', '.join(sorted(outputs)) or 'nothing'}",
-            f"an output for each sink; there is none for {', '.join(missing)}",
-            "ask only for maps that the function makes",
+    def _parts(
+        self, windows: int, full: Sequence[int]
+    ) -> Iterator[tuple[Sequence[int], WindowFunction, torch.device]]:
+        """Which windows of a batch go through which function, where."""
+        if full:
+            yield full, self.fn, self.device
+        empty = [index for index in range(windows) if index not in full]
+        if empty and self.blank is not None:
+            yield empty, self.blank, torch.device("cpu")
+
+    @torch.inference_mode()
+    def _predict(
+        self, function: WindowFunction, inputs: dict[str, Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Run a function on ``device``; its wanted outputs, there."""
+        started = time.perf_counter()
+        outputs = function(
+            {name: values.to(device, non_blocking=True) for name, values in inputs.items()}
         )
-    return {name: outputs[name].to(device="cpu", dtype=torch.float32) for name in wanted}
+        missing = [name for name in self.joins if name not in outputs]
+        if missing:
+            raise InputError(
+                f"the function returned {', '.join(sorted(outputs)) or 'nothing'}",
+                f"an output for each sink; there is none for {', '.join(missing)}",
+                "ask only for maps that the function makes",
+            )
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if function is self.fn:
+            self.computing += time.perf_counter() - started
+        return {name: outputs[name] for name in self.joins}
+
+    def _kept(self, at: Place) -> tuple[slice, slice]:
+        """What is kept of a window, within it."""
+        spans = (
+            (self.plan.rows[at[0]], self._rows[at[0]]),
+            (self.plan.columns[at[1]], self._columns[at[1]]),
+        )
+        down, across = (slice(first - start, last - start) for (start, _), (first, last) in spans)
+        return down, across
+
+    def _join(self, name: str, at: Place, values: Tensor, counting: Tensor | None) -> None:
+        _check_finite(name, values, at, self.plan)
+        self.meters[name].add(*at, values, counting)
+        self.joins[name].add(*at, values)
+
+
+def _select(inputs: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:
+    """Some windows of a batch; the batch itself where that is all of them."""
+    windows = len(next(iter(inputs.values()))) if inputs else 0
+    if len(indices) == windows:
+        return inputs
+    return {name: values[list(indices)] for name, values in inputs.items()}
 
 
 def _check_sizes(source: Mapping[str, Source], plan: Plan) -> None:
@@ -205,11 +302,11 @@ def _check_shape(name: str, batch: Tensor, expected: tuple[int, int, int]) -> No
         )
 
 
-def _check_finite(name: str, values: Tensor, row: int, column: int, plan: Plan) -> None:
+def _check_finite(name: str, values: Tensor, at: Place, plan: Plan) -> None:
     # Both carry a NaN on, so this is one pass and no mask.
     low, high = torch.aminmax(values)
     if not (torch.isfinite(low) and torch.isfinite(high)):
-        y, x, (height, width) = plan.rows[row][0], plan.columns[column][0], plan.window
+        y, x, (height, width) = plan.rows[at[0]][0], plan.columns[at[1]][0], plan.window
         raise FailureError(
             f"{name} holds NaN or infinity in the window at y={y}, x={x}, "
             f"height={height}, width={width}",

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from realface.errors import InputError
-from realface.tiling.band import Sink
 from realface.tiling.engine import Source
+from realface.tiling.join import Sink
 from realface.tiling.windows import next_multiple
 
 

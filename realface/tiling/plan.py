@@ -156,9 +156,7 @@ def plan(
             "give a shorter ramp, or a larger window",
         )
     actual = (_height(rows), _height(columns))
-    return Plan(
-        size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels, ramp, fade
-    )
+    return Plan(size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels, ramp, fade)
 
 
 def exact_plan(
@@ -229,7 +227,7 @@ def _sides(
         if width <= overlap and width < size[1]:
             continue
         long = max(height, width) > max(window, _ELONGATION * min(height, width))
-        if not long:
+        if not long or height == size[0] or width == size[1]:
             yield height, width
         elif height < width:
             return

@@ -10,7 +10,7 @@ from realface.tiling.plan import Plan
 
 
 def seam_lines(plan: Plan) -> tuple[list[int], list[int]]:
-    """Where a window begins or ends inside the map.
+    """Where what is kept of a window begins or ends inside the map.
 
     Args:
         plan: The plan that the map was stitched by.
@@ -19,7 +19,7 @@ def seam_lines(plan: Plan) -> tuple[list[int], list[int]]:
         Rows and columns [px], sorted; a line at ``k`` lies between pixels ``k - 1`` and ``k``.
         Both are empty for a single window.
     """
-    return _inside(plan.rows, plan.size[0]), _inside(plan.columns, plan.size[1])
+    return _inside(plan.kept_rows, plan.size[0]), _inside(plan.kept_columns, plan.size[1])
 
 
 def seam_ratio(stitched: Tensor, reference: Tensor, plan: Plan) -> float:

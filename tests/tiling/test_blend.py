@@ -1,52 +1,39 @@
+from typing import get_args
+
 import pytest
 import torch
-from hypothesis import given, settings
 
-from realface.tiling.blend import axis_weights
-from realface.tiling.windows import axis_windows
-from tests.tiling.test_windows import axes
+from realface.tiling.blend import Fade, ramp_up
 
-
-def laid_out(windows):
-    """(n, size): each window's weights at their place along the axis."""
-    weights = axis_weights(windows)
-    placed = torch.zeros(len(windows), windows[-1][1])
-    for index, (start, stop) in enumerate(windows):
-        placed[index, start:stop] = weights[index]
-    return placed
+FADES = get_args(Fade)
 
 
-@settings(deadline=None)
-@given(axes())
-def test_weights_are_a_partition_of_one(axis):
-    placed = laid_out(axis_windows(*axis))
-    assert placed.min() >= 0
-    torch.testing.assert_close(placed.sum(0), torch.ones(placed.shape[1]), atol=1e-6, rtol=0)
+@pytest.mark.parametrize("fade", FADES)
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 384])
+def test_a_ramp_rises_and_with_its_mirror_image_sums_to_one(fade, length):
+    up = ramp_up(length, fade)
+    assert up.shape == (length,)
+    assert up.dtype == torch.float32
+    assert ((up > 0) & (up < 1)).all()
+    assert (up.diff() > 0).all()
+    torch.testing.assert_close(up + up.flip(0), torch.ones(length), atol=1e-7, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "windows",
-    [
-        [(0, 10), (3, 13), (8, 18)],  # unequal overlaps: 7 and 5
-        [(0, 10), (1, 11), (2, 12), (3, 13)],  # four windows meet
-        [(0, 4), (4, 8)],  # none
-        [(0, 7)],
-    ],
-)
-def test_any_overlap_sums_to_one(windows):
-    torch.testing.assert_close(
-        laid_out(windows).sum(0), torch.ones(windows[-1][1]), atol=1e-6, rtol=0
+@pytest.mark.parametrize("fade", FADES)
+def test_a_ramp_has_no_floor(fade):
+    # A floor would leave a step at the ends, as wide windows show in MONAI's blend.
+    assert ramp_up(4096, fade)[0] < 3e-3 * 0.1
+
+
+def test_the_gaussian_ramp_is_that_of_two_normalised_gaussians():
+    # Sigma 1/8 window, centres half a window apart, a ramp of a quarter window between them.
+    window, length = 512, 128
+    u = (torch.arange(length) + 0.5) / length - 0.5
+    distance = u * length
+    first, second = (
+        torch.exp(-((distance + side * window / 4) ** 2) / (2 * (window / 8) ** 2))
+        for side in (1, -1)
     )
-
-
-def test_there_is_no_ramp_at_the_edge_of_the_map_and_none_outside_the_overlap():
-    first, last = axis_weights([(0, 16), (12, 28)])
-    assert (first[:12] == 1).all()
-    assert (last[4:] == 1).all()
-
-
-def test_the_ramp_is_hann_and_symmetric():
-    first, last = axis_weights([(0, 16), (8, 24)])
-    position = (torch.arange(8) + 0.5) / 8
-    torch.testing.assert_close(last[:8], torch.sin(torch.pi / 2 * position) ** 2)
-    torch.testing.assert_close(first[8:], last[:8].flip(0))
+    share = second / (first + second)
+    low = float(1 / (1 + torch.exp(torch.tensor(4.0))))
+    torch.testing.assert_close(ramp_up(length, "gaussian"), (share - low) / (1 - 2 * low))

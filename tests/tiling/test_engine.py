@@ -6,7 +6,7 @@ from torch import nn
 
 from realface.errors import FailureError, InputError
 from realface.tiling.engine import stitch
-from realface.tiling.plan import plan
+from realface.tiling.plan import exact_plan, plan
 from realface.tiling.seams import seam_ratio
 from tests.tiling.maps import Ledger, Rows, coordinates, noise, stitch_tensor
 from tests.tiling.tensors import TensorSink, TensorSource
@@ -130,7 +130,7 @@ def test_batches_change_nothing(batch):
     together = stitch_tensor(fn, values, laid)
     assert torch.equal(alone, together)
     assert sum(sizes) == laid.windows
-    assert max(sizes) == min(batch, len(laid.columns))
+    assert max(sizes) == min(batch, laid.windows)
 
 
 def test_half_precision_is_summed_in_float32():
@@ -153,8 +153,9 @@ def test_a_constant_offset_between_windows_is_the_disagreement():
     )
     one = stitched.disagreement["out"]
     assert (one.mean, one.max) == (0.25, 0.25)
-    shared = 3 * (laid.columns[0][1] - laid.columns[0][0]) - 90
-    assert one.values == 20 * shared
+    assert one.values == 20 * 2 * laid.ramp
+    assert one.picture.shape == (2, 6)
+    assert one.picture.max() == 0.25
 
 
 def test_disagreement_is_measured_where_the_mask_is_set():
@@ -185,17 +186,17 @@ def test_disagreement_down_and_across_with_several_in_a_batch():
     starts = [start / 1000 for start, _ in laid.rows]
 
     def fn(maps):
-        number = min(range(3), key=lambda row: abs(starts[row] - float(maps["in"].min())))
-        return {"out": torch.full_like(maps["in"], float(number))}
+        tops = [float(one.min()) for one in maps["in"]]
+        numbers = [min(range(3), key=lambda row: abs(starts[row] - top)) for top in tops]
+        return {"out": torch.ones_like(maps["in"]) * torch.tensor(numbers).view(-1, 1, 1, 1)}
 
     sink = TensorSink((90, 90))
     one = stitch(fn, {"in": Rows((90, 90))}, {"out": sink}, laid).disagreement["out"]
     assert one.max == 1
     assert 0 < one.mean < 1
-    height, width = laid.window
-    shared = 3 * height - 90
-    down, across = 3 * width * shared, 3 * height * (3 * width - 90)
-    assert one.mean == pytest.approx(down / (down + across))
+    kept = sum(last - first for first, last in laid.kept_columns)
+    assert one.mean == pytest.approx(0.5)  # as many pairs down as across, in a square map
+    assert one.values == 2 * 2 * laid.ramp * kept
     assert sink.values[0, 0, 0] == 0
     assert sink.values[0, -1, 0] == 2
     assert (sink.values.diff(dim=1) >= -1e-6).all()  # the blend rises from one to the next
@@ -211,27 +212,15 @@ def test_without_overlap_there_is_nothing_to_disagree_about():
     assert stitched.windows == 4
 
 
-def test_rows_are_written_once_in_order_at_full_width():
-    ledger, laid = Ledger(), plan((101, 70), window=32, overlap=9)
+@pytest.mark.parametrize("ramp", [0, 5, 9])
+def test_each_pixel_is_written_once(ramp):
+    ledger, laid = Ledger(), plan((101, 70), window=32, overlap=9, ramp=ramp)
     stitch(lambda maps: {"out": maps["in"]}, {"in": Rows((101, 70), 3)}, {"out": ledger}, laid)
-    following = 0
+    count = torch.zeros(101, 70)
     for y, x, (channels, height, width) in ledger.writes:
-        assert (y, x, channels, width) == (following, 0, 3, 70)
-        following += height
-    assert following == 101
-    assert len(ledger.writes) == len(laid.rows)
-
-
-def test_a_sink_may_keep_what_it_is_given():
-    kept = []
-
-    class Keeper:
-        def write(self, y, x, values):
-            kept.append((values, values.clone()))
-
-    laid = plan((90, 40), window=32, overlap=9)
-    stitch(lambda maps: {"out": maps["in"]}, {"in": Rows((90, 40))}, {"out": Keeper()}, laid)
-    assert all(torch.equal(values, then) for values, then in kept)
+        assert channels == 3
+        count[y : y + height, x : x + width] += 1
+    assert (count == 1).all()
 
 
 def test_neither_the_source_nor_the_output_is_written_into():
@@ -295,7 +284,8 @@ def test_a_value_that_is_not_finite_names_output_and_window(bad):
     height, width = laid.window
     assert error.value.given.startswith("albedo ")
     assert f"y={y}, x={x}, height={height}, width={width}" in error.value.given
-    assert len(ledger.writes) == 1  # the row of windows before was finished
+    # Whatever was finished before stays.
+    assert 0 < len(ledger.writes) < laid.windows
 
 
 def test_a_source_of_another_size_is_refused_before_any_window():
@@ -354,3 +344,151 @@ def test_progress_counts_to_the_end():
     counts = [done for done, _ in seen]
     assert counts == sorted(set(counts))
     assert seen[-1] == (laid.windows, laid.windows)
+
+
+# Exact plans: the whole image's result, to the bit.
+
+
+def strided_network(seed=0):
+    """Down by 4, two convolutions there, up again; reaches 29 px at most, on a grid of 4."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 5, padding=2, padding_mode="reflect"), nn.ReLU(),
+        nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.ReLU(),
+        nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(6, 1, 3, stride=2, padding=1, output_padding=1),
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("network", "margin", "multiple_of", "size"),
+    [
+        (small_network(), 3, 1, (97, 131)),
+        (small_network(), 3, 1, (7, 200)),
+        (small_network(), 3, 1, (20, 20)),
+        (strided_network(), 16, 4, (100, 172)),
+        (strided_network(), 16, 4, (52, 300)),
+    ],
+)
+@pytest.mark.parametrize("window", [48, 64, 1000])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_exact_plan_gives_the_whole_images_result(
+    network, margin, multiple_of, size, window, batch
+):
+    values = noise(2, *size)
+    laid = exact_plan(size, margin=margin, window=window, multiple_of=multiple_of, batch=batch)
+    assert (laid.windows == 1) == (size[0] * size[1] <= window**2)
+    stitched = stitch_tensor(lambda maps: {"out": network(maps["in"])}, values, laid)
+    with torch.inference_mode():
+        whole = network(values[None])[0]
+    # Not a tolerance of ours: kernels for other sizes may sum in another order.
+    assert (stitched - whole).abs().max() <= 1e-6 * float(whole.abs().max())
+    if laid.windows > 1:
+        short = exact_plan(size, margin=0, window=window, multiple_of=multiple_of)
+        wrong = stitch_tensor(lambda maps: {"out": network(maps["in"])}, values, short)
+        assert (wrong - whole).abs().max() > 1e-3  # the test would see nothing otherwise
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    window=st.integers(3, 40),
+    margin=st.integers(0, 20),
+    multiple_of=st.sampled_from([1, 3, 4]),
+    batch=st.integers(1, 4),
+)
+def test_identity_is_bit_exact_in_exact_plans(size, window, margin, multiple_of, batch):
+    size, window = tuple(side * multiple_of for side in size), window * multiple_of
+    try:
+        laid = exact_plan(size, margin=margin, window=window, multiple_of=multiple_of, batch=batch)
+    except InputError:
+        assert window**2 < size[0] * size[1]
+        return
+    height, width = laid.window
+    assert height * width <= max(window**2, 0)
+    assert all(start % multiple_of == 0 for start, _ in (*laid.rows, *laid.columns))
+    assert laid.margin is None or laid.margin >= margin
+    values = coordinates(*size)
+    assert torch.equal(stitch_tensor(lambda maps: {"out": maps["in"]}, values, laid), values)
+
+
+def test_ramps_inside_the_margin_keep_an_exact_network_exact():
+    net, values = small_network(), noise(2, 96, 160)
+    for fade in ("linear", "hann", "gaussian"):
+        laid = plan((96, 160), window=48, overlap=6 + 12, ramp=12, fade=fade)
+        stitched = stitch_tensor(lambda maps: {"out": net(maps["in"])}, values, laid)
+        with torch.inference_mode():
+            whole = net(values[None])[0]
+        assert (stitched - whole).abs().max() <= 3e-7
+
+
+# Windows that are not computed.
+
+
+def test_windows_without_a_texel_that_counts_go_through_blank():
+    valid = torch.zeros(1, 64, 96)
+    valid[:, :, :20] = 1
+    laid = exact_plan((64, 96), margin=2, window=24, batch=3)
+    computed = []
+
+    def fn(maps):
+        computed.extend(bool(one.any()) for one in maps["mask"])
+        return {"out": torch.ones_like(maps["mask"])}
+
+    sink = TensorSink((64, 96))
+    stitched = stitch(
+        fn,
+        {"mask": TensorSource(valid)},
+        {"out": sink},
+        laid,
+        counted="mask",
+        blank=lambda maps: {"out": torch.full_like(maps["mask"], 7)},
+    )
+    assert all(computed)
+    assert stitched.windows == len(computed)
+    assert stitched.blank == laid.windows - len(computed) > 0
+    assert (sink.values[:, :, :20] == 1).all()
+    assert (sink.values[:, :, -20:] == 7).all()
+
+
+@pytest.mark.parametrize("ramp", [0, 6])
+def test_windows_of_an_earlier_run_are_left_out_and_spoil_nothing(ramp):
+    net, values = small_network(), noise(2, 90, 90)
+    laid = plan((90, 90), window=32, overlap=6 + ramp, ramp=ramp)
+    whole = stitch_tensor(lambda maps: {"out": net(maps["in"])}, values, laid)
+    there = torch.zeros(90, 90, dtype=torch.bool)
+    there[:40, :70] = True
+
+    sink, calls = TensorSink((90, 90)), []
+
+    def fn(maps):
+        calls.append(1)
+        return {"out": net(maps["in"])}
+
+    stitched = stitch(
+        fn, {"in": TensorSource(values)}, {"out": sink}, laid,
+        done=lambda rows, columns: bool(there[slice(*rows), slice(*columns)].all()),
+    )  # fmt: skip
+    assert 0 < stitched.kept == laid.windows - len(calls)
+    assert torch.equal(sink.values[:, ~there], whole[:, ~there])
+
+
+def test_a_batch_that_does_not_fit_is_halved(caplog):
+    values, sizes = noise(2, 64, 100), []
+
+    def fn(maps):
+        sizes.append(len(maps["in"]))
+        maps["in"].mul_(2)
+        if len(maps["in"]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return {"out": maps["in"]}
+
+    laid = plan((64, 100), window=32, overlap=8, batch=6)
+    stitched = stitch_tensor(fn, values, laid)
+    assert (stitched - 2 * values).abs().max() <= 6e-7
+    assert sizes[0] == 6
+    assert "batches of 3" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):
+        stitch_tensor(lambda maps: fn({"in": maps["in"].repeat(9, 1, 1, 1)}), values, laid)

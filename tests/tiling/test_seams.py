@@ -4,20 +4,26 @@ import pytest
 import torch
 
 from realface.errors import InputError
-from realface.tiling.plan import plan
+from realface.tiling.plan import exact_plan, plan
 from realface.tiling.seams import seam_lines, seam_ratio
 from tests.tiling.maps import noise
 
 PLAN = plan((64, 100), window=40, overlap=10)
 
 
-def test_lines_are_where_windows_begin_or_end_inside_the_map():
+def test_lines_are_where_kept_parts_begin_or_end_inside_the_map():
     rows, columns = seam_lines(PLAN)
-    edges = {edge for window in PLAN.rows for edge in window} - {0, 64}
+    edges = {edge for kept in PLAN.kept_rows for edge in kept} - {0, 64}
     assert rows == sorted(edges)
     assert len(columns) == 2 * (len(PLAN.columns) - 1)
     assert 0 not in columns
     assert 100 not in columns
+
+
+def test_a_cut_is_one_line():
+    laid = exact_plan((64, 100), margin=5, window=40)
+    _, columns = seam_lines(laid)
+    assert len(columns) == len(laid.columns) - 1 > 0
 
 
 def test_touching_windows_share_a_line():
