@@ -69,7 +69,7 @@ def peak(config: dict[str, Any], batch: dict[str, Any], steps: int) -> tuple[flo
     """Of some training steps: what the weights need, and the most that lived at once [GiB]."""
     module, _, name = config["model"]["class_path"].rpartition(".")
     # Batches in memory do not say their scale, which tangent space's frame asks for.
-    arguments = {**config["model"]["init_args"], "accumulate_batches": 1, "space": "object"}
+    arguments = {**config["model"]["init_args"], "space": "object"}
     translator: Translator = getattr(importlib.import_module(module), name)(**arguments)
     weights = sum(weight.nbytes for weight in translator.parameters())
     precision = config["trainer"]["precision"]
