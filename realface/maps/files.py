@@ -40,12 +40,12 @@ def read_image(path: Path) -> Array:
             of channels, or holds NaN or infinity.
         FailureError: If memory does not suffice.
     """
-    pixels = _decoded(path, _READERS)
+    pixels = decoded(path, _READERS)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if pixels.ndim == 3 and pixels.shape[2] == 2:  # grey with alpha
-        pixels = pixels[..., [0, 0, 0, 1]]
-    _check(path, pixels)
+    pixels = grey_alpha_as_rgba(pixels)
+    check_form(path, pixels.shape, pixels.dtype)
+    check_finite(path, pixels)
     return pixels
 
 
@@ -62,13 +62,18 @@ def read_form(path: Path) -> tuple[tuple[int, int], np.dtype]:
     if path.suffix.lower() not in _FORMS:
         pixels = read_image(path)
         return pixels.shape[:2], pixels.dtype
-    size, dtype = _decoded(path, _FORMS)
+    size, dtype = decoded(path, _FORMS)
     _check_type(path, dtype)
     return size, dtype
 
 
-def _decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
-    """What the suffix's reader makes of a file; whatever it raises, in three parts."""
+def decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
+    """What the suffix's reader makes of a file.
+
+    Raises:
+        InputError: If the file is missing, of an unknown type, or its reader raises.
+        FailureError: If memory does not suffice.
+    """
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise InputError(
@@ -78,8 +83,20 @@ def _decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
         )
     if not path.is_file():
         raise InputError(f"{path}, which is no file", "an image", "check the path")
-    try:
+    with decoding(path):
         return readers[suffix](path)
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Whatever the codecs raise over a file, in three parts.
+
+    Raises:
+        InputError: If it cannot be decoded.
+        FailureError: If memory does not suffice.
+    """
+    try:
+        yield
     except MemoryError as error:
         raise FailureError(
             f"reading {path} failed: {error or 'out of memory'}",
@@ -89,29 +106,48 @@ def _decoded(path: Path, readers: Mapping[str, Callable[[Path], Any]]) -> Any:
     except Exception as error:  # the codecs raise types of their own
         raise InputError(
             f"{path}, which cannot be decoded ({error})",
-            f"a whole {suffix[1:].upper()} file",
+            f"a whole {path.suffix[1:].upper()} file",
             "write or copy it again, as RGB or grey",
         ) from error
 
 
-def _check(path: Path, pixels: Array) -> None:
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+def grey_alpha_as_rgba(pixels: Array) -> Array:
+    """``(h, w, 2)`` as ``(h, w, 4)``; anything else as it is."""
+    return pixels[..., [0, 0, 0, 1]] if pixels.ndim == 3 and pixels.shape[2] == 2 else pixels
+
+
+def check_form(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse an image of another number of channels or another type than maps have.
+
+    Raises:
+        InputError: With what to save it as.
+    """
+    if len(shape) != 3 or shape[2] not in (1, 3, 4):
         raise InputError(
-            f"{path}, an array of shape {pixels.shape}",
+            f"{path}, an array of shape {shape}",
             "an image of 1, 3 or 4 channels",
             "save it as grey, RGB or RGBA, one page",
         )
-    _check_type(path, pixels.dtype)
-    if pixels.dtype.kind == "f":
-        bad = ~np.isfinite(pixels).all(axis=2)
-        if bad.any():
-            y, x = np.argwhere(bad)[0]
-            raise InputError(
-                f"{path} with {int(bad.sum())} texels of NaN or infinity, the first at "
-                f"(y={y}, x={x})",
-                "finite values",
-                "fill these texels in the program that wrote the file",
-            )
+    _check_type(path, dtype)
+
+
+def check_finite(path: Path, pixels: Array, y: int = 0, x: int = 0) -> None:
+    """Refuse NaN and infinity in the pixels ``(h, w, C)`` of a file, the first being ``(y, x)``.
+
+    Raises:
+        InputError: With their number and the place of the first.
+    """
+    if pixels.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(pixels).all(axis=2)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"{path} with {int(bad.sum())} texels of NaN or infinity, the first at "
+            f"(y={y + row}, x={x + column})",
+            "finite values",
+            "fill these texels in the program that wrote the file",
+        )
 
 
 def _check_type(path: Path, dtype: np.dtype) -> None:
@@ -177,19 +213,31 @@ def _read_tiff(path: Path) -> Array:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
-        _check_header(page.imagewidth, page.imagelength)
-        photometric = tifffile.PHOTOMETRIC(page.photometric)
-        if photometric not in (
-            tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR
-        ):  # fmt: skip
-            raise ValueError(f"its colours are {photometric.name}, neither grey nor RGB")
-        if page.bitspersample not in (8, 16, 32, 64):  # 12 bits would read as dark 16
-            raise ValueError(f"it has {page.bitspersample} bits per channel")
+        page = tiff_page(file)
         pixels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
     return pixels
+
+
+def tiff_page(file: Any) -> Any:
+    """The first page of a `tifffile.TiffFile`, once its directory says what a map may be.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    import tifffile
+
+    page = file.pages[0]
+    _check_header(page.imagewidth, page.imagelength)
+    photometric = tifffile.PHOTOMETRIC(page.photometric)
+    if photometric not in (
+        tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR
+    ):  # fmt: skip
+        raise ValueError(f"its colours are {photometric.name}, neither grey nor RGB")
+    if page.bitspersample not in (8, 16, 32, 64):  # 12 bits would read as dark 16
+        raise ValueError(f"it has {page.bitspersample} bits per channel")
+    return page
 
 
 def _read_tiff_form(path: Path) -> tuple[tuple[int, int], np.dtype]:

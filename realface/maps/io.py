@@ -13,10 +13,8 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.encoding import convert, unit
-from realface.maps.files import (
-    Array,
-    read_image,
-)
+from realface.maps.files import Array
+from realface.maps.images import open_image
 from realface.maps.kinds import MapKind
 from realface.maps.record import MapRecord, Range
 from realface.maps.spaces import flip_green
@@ -25,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class MapFile:
-    """One map of a subject, read from its file.
+    """One map of a subject, read from its file; of a TIFF no more than the window at hand.
+
+    Windows that run row by row decode each tile about once, see `realface.maps.images`. Several
+    threads may read.
 
     Args:
         path: The image.
@@ -33,15 +34,18 @@ class MapFile:
         record: What its values mean.
 
     Raises:
-        InputError: If the file is missing, damaged, or not what the record says.
+        InputError: If the file is missing, cut short, or not what the record says; PNG, JPEG and
+            EXR also if they are damaged or hold NaN.
     """
 
     def __init__(self, path: Path, kind: MapKind, record: MapRecord) -> None:
         self.path, self.kind, self.record = path, kind, record
-        self._pixels = _with_channels(path, kind, read_image(path))
-        if self._pixels.shape[:2] != record.size:
+        self._image = open_image(path)
+        self._told: set[str] = set()
+        self._check_channels(self._image.shape[2])
+        if self._image.shape[:2] != record.size:
             raise InputError(
-                f"{path} is {_size(self._pixels.shape[:2])} (height x width)",
+                f"{path} is {_size(self._image.shape[:2])} (height x width)",
                 f"{_size(record.size)}, as subject.json says",
                 "put the right file back, or add the map again with `realface add`",
             )
@@ -58,9 +62,11 @@ class MapFile:
 
         Raises:
             ValueError: If the window leaves the map.
+            InputError: If what it reads is damaged, holds NaN or infinity, or was changed.
         """
         check_window(self.size, y, x, height, width)
-        return decode(self._pixels[y : y + height, x : x + width], self.kind, self.record)
+        pixels = self._with_channels(self._image.read(y, x, height, width))
+        return decode(pixels, self.kind, self.record)
 
     def whole(self) -> Tensor:
         """The whole map, ``(C, H, W)`` float32."""
@@ -69,6 +75,42 @@ class MapFile:
     def require_object_space(self) -> None:
         """`require_object_space` of this file."""
         require_object_space(self.path, self.kind, self.record)
+
+    def _check_channels(self, found: int) -> None:
+        """Vectors are never made up from a grey image."""
+        if found == 1 and self.kind.channels == 3:
+            if self.kind.is_vector:
+                raise InputError(
+                    f"{self.path} with {found} channel(s)",
+                    f"{self.kind.channels} channels, as {self.kind.name} has",
+                    "export it as RGB: a grey image cannot hold vectors",
+                )
+            self._tell("grey, read as three equal channels")
+
+    def _with_channels(self, pixels: Array) -> Array:
+        """The kind's number of channels from 1, 3 or 4, in the open."""
+        if pixels.shape[2] == 4:
+            if (pixels[..., 3] != _opaque(pixels.dtype)).any():
+                self._tell("its alpha channel is left out; a mask map says what is valid")
+            pixels = pixels[..., :3]
+        found = pixels.shape[2]
+        if found == self.kind.channels:
+            return pixels
+        if found == 1:
+            return np.repeat(pixels, 3, axis=2)
+        grey = pixels.min(axis=2) == pixels.max(axis=2)
+        if grey.all():
+            return pixels[..., :1]
+        self._tell("coloured, read as the mean of its channels")
+        # Texel by texel: a mean of equal floats may be off by its last bit, and what a texel holds
+        # must not depend on its window.
+        return np.where(grey[..., None], pixels[..., :1], _mean_channel(pixels))
+
+    def _tell(self, what: str) -> None:
+        """Once, however many windows show it."""
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("%s: %s", self.path, what)
 
 
 def require_object_space(path: Path, kind: MapKind, record: MapRecord) -> None:
@@ -143,30 +185,6 @@ def check_window(size: tuple[int, int], y: int, x: int, height: int, width: int)
         raise ValueError(
             f"window y={y} x={x} of {height}x{width} leaves the map of {_size(size)}"
         )  # fmt: skip
-
-
-def _with_channels(path: Path, kind: MapKind, pixels: Array) -> Array:
-    """The kind's number of channels from 1, 3 or 4, in the open; vectors are never made up."""
-    if pixels.shape[2] == 4:
-        if (pixels[..., 3] != _opaque(pixels.dtype)).any():
-            log.warning("%s: its alpha channel is left out; a mask map says what is valid", path)
-        pixels = pixels[..., :3]
-    found = pixels.shape[2]
-    if found == kind.channels:
-        return pixels
-    if found == 1 and not kind.is_vector:
-        log.warning("%s: grey, read as three equal channels", path)
-        return np.repeat(pixels, 3, axis=2)
-    if found == 3 and kind.channels == 1:
-        if (pixels.min(axis=2) != pixels.max(axis=2)).any():
-            log.warning("%s: coloured, read as the mean of its channels", path)
-            return _mean_channel(pixels)
-        return pixels[..., :1]
-    raise InputError(
-        f"{path} with {found} channel(s)",
-        f"{kind.channels} channels, as {kind.name} has",
-        "export it as RGB: a grey image cannot hold vectors",
-    )
 
 
 def _mean_channel(pixels: Array) -> Array:
