@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from realface.maps.files import partial_path
@@ -18,21 +19,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint under a temporary name and renames it into place.
 
     Lightning's own writer leaves half a file when the disk fills up or the process is killed,
-    and that half would then be resumed from.
+    and that half would then be resumed from. It also makes the whole file in memory first: 2 GiB of
+    the paper's networks and their moments.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Save.
+        """Save; Lightning's ``storage_options`` are for remote files and not used.
 
         Raises:
             OSError: If the disk refuses; what stood under ``path`` before stays.
         """
         target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(target)
         try:
-            super().save_checkpoint(checkpoint, partial, storage_options)
+            torch.save(checkpoint, partial)
             os.replace(partial, target)
         except RuntimeError as error:  # torch's zip writer turns a full disk into one
             raise OSError(f"{target}: {error}") from error

@@ -1,11 +1,11 @@
 """What a training leaves behind: a checkpoint that is whole, describes itself, and is read."""
 
 import errno
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from realface.translators import SpecularNormals
 from realface.translators.checkpoints import AtomicCheckpointIO
@@ -63,12 +63,21 @@ def test_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch, error)
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
 
-    def broken(self, checkpoint, path, storage_options=None):
+    def broken(checkpoint, path):
         Path(path).write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", broken)
+    monkeypatch.setattr(torch, "save", broken)
     with pytest.raises(OSError, match=r"No space|unexpected pos"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_is_not_copied_in_memory(tmp_path):
+    weights = {"weight": torch.zeros(1 << 22)}
+    tracemalloc.start()
+    AtomicCheckpointIO().save_checkpoint(weights, tmp_path / "deep" / "last.ckpt")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < weights["weight"].nbytes / 4
