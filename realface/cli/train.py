@@ -384,6 +384,7 @@ def train(arguments: Sequence[str]) -> None:
             PatchDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            auto_configure_optimizers=False,  # one of the command line's would replace both Adams
             seed_everything_default=0,
             save_config_callback=RunConfig,
             save_config_kwargs={"overwrite": True},

@@ -237,6 +237,7 @@ def test_crop_larger_than_the_patches(tmp_path, capsys, shards):
         ("--trainer.max_epochs=many", "trainer.max_epochs many"),
         ("--checkpoint_minutes=-1", "checkpoint_minutes -1"),
         ("--ema_decay=2", "ema_decay 2"),
+        ("--optimizer=Adam", "--optimizer=Adam"),
         ("--tensorboard=maybe", "tensorboard maybe"),
     ],
 )
