@@ -123,7 +123,8 @@ class _TiffImage:
         self._offsets, self._lengths = page.dataoffsets, page.databytecounts
         self._chunk: tuple[int, int] = page.chunks[:2]
         self._across: int = page.chunked[1]
-        self._mapped = self.dtype.newbyteorder(page.parent.byteorder) if page.is_final else None
+        self._in_one_piece: bool = page.is_final
+        self._byteorder = page.parent.byteorder
         self._stamp = _stamp(path.stat())
         self._segments: OrderedDict[int, Array] = OrderedDict()
         self._lock = threading.Lock()
@@ -135,7 +136,7 @@ class _TiffImage:
             changed = _stamp(os.fstat(file.fileno())) != self._stamp
             if changed:
                 pixels = None
-            elif self._mapped is not None:
+            elif self._in_one_piece:
                 pixels = self._from_map(y, x, height, width)
             else:
                 pixels = self._from_segments(file, y, x, height, width)
@@ -150,7 +151,8 @@ class _TiffImage:
 
     def _from_map(self, y: int, x: int, height: int, width: int) -> Array:
         # Mapped for this window alone: pages that were touched count as held until it is undone.
-        pixels = np.memmap(self._path, self._mapped, "r", self._offsets[0], self._stored)
+        dtype = self.dtype.newbyteorder(self._byteorder)
+        pixels = np.memmap(self._path, dtype, "r", self._offsets[0], self._stored)
         return np.array(pixels[y : y + height, x : x + width], self.dtype)
 
     def _from_segments(self, file: BinaryIO, y: int, x: int, height: int, width: int) -> Array:

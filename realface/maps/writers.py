@@ -1,27 +1,38 @@
 """Map -> file: sinks that take a map window by window and leave a whole file or none."""
 
-import queue
+import os
 import threading
-from collections.abc import Iterator
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from torch import Tensor
 
 from realface.errors import FailureError, InputError
-from realface.maps.files import Array, disk_failure, partial_path, whole_file, write_image
+from realface.maps.files import Array, disk_failure, partial_path, write_image
+from realface.maps.growing_tiff import TILE, Compression, GrowingTiff, encode_tile
 from realface.maps.io import check_window, encode
 from realface.maps.kinds import KINDS, MapKind
 from realface.maps.record import MapRecord
 
-Compression = Literal["zlib", "zstd", "none"]
-_TILE = 256  # px; every reader of tiled TIFF takes it
+__all__ = ["Compression", "ImageWriter", "MapWriter", "TiffWriter", "open_writer", "write_map"]
+
+_QUEUED = 16 << 20
+"""Bytes of full tiles that may wait to be compressed and stored; then the caller waits."""
+
+_THREADS = 4
+"""That compress one map; on a machine of fewer cores, as many as it has."""
 
 
 class MapWriter(Protocol):
     """A sink: takes the windows of one map in any order that fills it once."""
+
+    def has(self, y: int, x: int, height: int, width: int) -> bool:
+        """Whether an earlier run of the same job has left every texel of a window."""
 
     def write(self, y: int, x: int, values: Tensor) -> None:
         """Take a finished window ``(C, h, w)``."""
@@ -37,18 +48,32 @@ class MapWriter(Protocol):
 
 
 def open_writer(
-    path: Path, kind: str, record: MapRecord, compression: Compression = "zlib"
-) -> "MapWriter":
+    path: Path,
+    kind: str,
+    record: MapRecord,
+    compression: Compression = "zlib",
+    job: str | None = None,
+) -> MapWriter:
     """A writer for ``path`` by its suffix: tiled TIFF as windows come, PNG or EXR at the end.
 
-    The file appears under its name only when the ``with`` block ends well; else nothing does.
+    The file appears under its name only when the ``with`` block ends well; else what was there
+    stays. With a ``job``, an error or a kill leaves the finished tiles of a TIFF under a hidden
+    name beside it (`partial_path`), and the same job goes on from them; any other takes their
+    place. Without one, an error leaves nothing.
+
+    Args:
+        path: Ends in ``.tif``, ``.tiff``, ``.png`` or ``.exr``.
+        kind: What the map is.
+        record: What its file means.
+        compression: Of TIFF.
+        job: A fingerprint of all that the pixels depend on: inputs, weights, plan.
 
     Raises:
         InputError: If the suffix cannot be written, or cannot hold the record's bit depth.
     """
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff") and record.bits in (8, 16):
-        return TiffWriter(path, KINDS[kind], record, compression)
+        return TiffWriter(path, KINDS[kind], record, compression, job)
     if suffix == ".png" and record.bits in (8, 16):
         return ImageWriter(path, KINDS[kind], record, np.dtype(f"u{record.bits // 8}"))
     if suffix == ".exr" and record.bits in (16, 32):
@@ -74,6 +99,10 @@ class ImageWriter:
         self._pixels = np.zeros((*record.size, kind.channels), dtype)
         self._missing = record.height * record.width
 
+    def has(self, y: int, x: int, height: int, width: int) -> bool:
+        """False: nothing is kept of a run that did not end."""
+        return False
+
     def write(self, y: int, x: int, values: Tensor) -> None:
         """Take a window ``(C, h, w)``."""
         _check_values(self.kind, self.record.size, y, x, values)
@@ -97,61 +126,99 @@ class ImageWriter:
 
 
 class TiffWriter:
-    """Writes a tiled TIFF while windows come; a thread compresses behind the caller's back.
+    """Writes a tiled TIFF as windows come, in any order; threads compress behind the caller's back.
 
-    Only the tile rows that are not yet full are held, so memory does not grow with the map's
-    height when windows come roughly from top to bottom.
+    Only tiles that are begun and not full are held, which lie along the rim of what is written,
+    and at most `_QUEUED` bytes of full ones. Tiles reach the file in the order in which they were
+    filled, so that the same windows make the same bytes.
     """
 
     def __init__(
-        self, path: Path, kind: MapKind, record: MapRecord, compression: Compression
+        self,
+        path: Path,
+        kind: MapKind,
+        record: MapRecord,
+        compression: Compression,
+        job: str | None = None,
     ) -> None:
         self.path, self.kind, self.record = path, kind, record
         self._dtype = np.dtype(f"u{record.bits // 8}")
         self._compression = compression
-        self._open_rows: dict[int, tuple[Array, int]] = {}  # tile row -> pixels, texels missing
-        self._next = 0
-        self._queue: queue.Queue[Array | None] = queue.Queue(maxsize=2)
+        self._job = None if job is None else f"{job} {record}"
+        self._begun: dict[tuple[int, int], _Tile] = {}
+        self._full: deque[tuple[int, int, Future[bytes]]] = deque()
+        tile_bytes = TILE * TILE * kind.channels * self._dtype.itemsize
+        self._room = threading.Semaphore(_QUEUED // tile_bytes)
+        self._storing = threading.Lock()
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)
-        self._thread.start()
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = GrowingTiff(
+                partial_path(self.path),
+                (*self.record.size, self.kind.channels),
+                self._dtype,
+                self._compression,
+                _describe(self.kind, self.record),
+                self._job,
+            )
+        except OSError as error:
+            raise disk_failure(self.path, error) from error
+        self._taken = self._file.held.copy()
+        threads = min(_THREADS, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(threads, f"write {self.path.name}")
+        return self
+
+    def has(self, y: int, x: int, height: int, width: int) -> bool:
+        """Whether an earlier run of the same job has left every texel of a window."""
+        return bool(self._file.held[_tiles(y, height), _tiles(x, width)].all())
 
     def write(self, y: int, x: int, values: Tensor) -> None:
-        """Take a window ``(C, h, w)``.
+        """Take a window ``(C, h, w)``; what an earlier run has left of it is passed over.
 
         Raises:
             FailureError: If the disk has refused what came before.
             ValueError: If the window leaves the map or covers what is written already.
         """
         _check_values(self.kind, self.record.size, y, x, values)
-        pixels = encode(values, self.kind, self.record, self._dtype)
-        bottom = y + pixels.shape[0]
-        for row in range(y // _TILE, -(-bottom // _TILE)):
-            top = row * _TILE
-            start, stop = max(y, top), min(bottom, top + _TILE)
-            self._fill(row, start - top, x, pixels[start - y : stop - y])
-        while self._next in self._open_rows and self._open_rows[self._next][1] == 0:
-            self._put(self._open_rows.pop(self._next)[0])
-            self._next += 1
         self._raise_failure()
+        pixels = encode(values, self.kind, self.record, self._dtype)
+        rows, columns = _tiles(y, pixels.shape[0]), _tiles(x, pixels.shape[1])
+        for row in range(rows.start, rows.stop):
+            for column in range(columns.start, columns.stop):
+                if not self._file.held[row, column]:
+                    self._fill(row, column, pixels, y - row * TILE, x - column * TILE)
 
-    def _fill(self, row: int, y: int, x: int, pixels: Array) -> None:
-        if row < self._next:
-            raise ValueError(f"{self.kind.name}: tile row {row} is written already")
-        if row not in self._open_rows:
-            height = min(_TILE, self.record.height - row * _TILE)
-            blank = np.zeros((height, self.record.width, self.kind.channels), self._dtype)
-            self._open_rows[row] = blank, height * self.record.width
-        held, missing = self._open_rows[row]
-        held[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-        self._open_rows[row] = held, missing - pixels.shape[0] * pixels.shape[1]
+    def _fill(self, row: int, column: int, pixels: Array, y: int, x: int) -> None:
+        """Copy into a tile what it has in common with pixels whose corner is at its ``(y, x)``."""
+        if self._taken[row, column]:
+            raise ValueError(f"{self.kind.name}: tile {row}, {column} is written already")
+        if (row, column) not in self._begun:
+            height, width = self.record.height - row * TILE, self.record.width - column * TILE
+            self._begun[row, column] = _Tile.blank(height, width, self.kind.channels, self._dtype)
+        tile = self._begun[row, column]
+        tile.fill(pixels, y, x)
+        if not tile.missing.any():
+            self._taken[row, column] = True
+            self._compress(row, column, self._begun.pop((row, column)).pixels)
 
-    def _put(self, rows: Array | None) -> None:
-        while self._thread.is_alive():  # one that has failed takes nothing more
-            try:
-                return self._queue.put(rows, timeout=0.2)
-            except queue.Full:
-                continue
+    def _compress(self, row: int, column: int, pixels: Array) -> None:
+        self._room.acquire()  # waits only where compression cannot keep up
+        encoded = self._pool.submit(encode_tile, pixels, self._compression)
+        self._full.append((row, column, encoded))
+        encoded.add_done_callback(self._store)
+
+    def _store(self, _: Future[bytes]) -> None:
+        """Append what is encoded, as far as nothing before it is missing; in the pool's threads."""
+        with self._storing:
+            while self._full and self._full[0][2].done():
+                row, column, encoded = self._full.popleft()
+                try:
+                    if self._failure is None:
+                        self._file.add(row, column, encoded.result())
+                except BaseException as error:  # carried to the caller's thread
+                    self._failure = error
+                self._room.release()
 
     def _raise_failure(self) -> None:
         if isinstance(self._failure, OSError):
@@ -159,69 +226,68 @@ class TiffWriter:
         if self._failure is not None:
             raise self._failure
 
-    def _run(self) -> None:
-        try:
-            self._write_tiff(partial_path(self.path))
-        except _Aborted:
-            pass
-        except BaseException as error:  # carried to the caller's thread
-            self._failure = error
-
-    def _write_tiff(self, partial: Path) -> None:
-        import tifffile
-
-        grey = self.kind.channels == 1
-        packed = self._compression != "none"
-        tifffile.imwrite(
-            partial,
-            self._tiles(),
-            shape=self.record.size if grey else (*self.record.size, self.kind.channels),
-            dtype=self._dtype,
-            tile=(_TILE, _TILE),
-            photometric="minisblack" if grey else "rgb",
-            compression=self._compression if packed else None,
-            compressionargs={"level": 1} if packed else None,
-            predictor=packed,
-            maxworkers=1,
-            metadata=None,
-            description=_describe(self.kind, self.record),
-            software="realface",
-        )
-
-    def _tiles(self) -> Iterator[Array]:
-        for _ in range(-(-self.record.height // _TILE)):
-            rows = self._queue.get()
-            if rows is None:
-                raise _Aborted
-            for x in range(0, self.record.width, _TILE):
-                tile = np.zeros((_TILE, _TILE, self.kind.channels), self._dtype)
-                part = rows[:, x : x + _TILE]
-                tile[: part.shape[0], : part.shape[1]] = part
-                yield tile[..., 0] if self.kind.channels == 1 else tile
-
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        gap = -(-self.record.height // _TILE) - self._next
-        if error is not None or gap:
-            self._put(None)  # the thread waits for rows that will not come
-        self._thread.join()
-        if error is not None:
-            partial_path(self.path).unlink(missing_ok=True)
-            return
-        with whole_file(self.path):
-            self._raise_failure()
-            _check_filled(self.path, gap)
+        try:
+            self._pool.shutdown(cancel_futures=error is not None and self._job is None)
+            if error is None:
+                self._raise_failure()
+                _check_filled(self.path, int((~self._taken).sum()))
+                self._finish()
+        finally:
+            self._file.close()
+            if self._job is None:
+                partial_path(self.path).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        try:
+            self._file.finish()
+            self._file.close()
+            os.replace(partial_path(self.path), self.path)
+        except OSError as error:
+            raise disk_failure(self.path, error) from error
 
 
-class _Aborted(Exception):  # noqa: N818 - a signal, not an error
-    """The caller gave up before the map was whole."""
+@dataclass
+class _Tile:
+    """A tile that is begun.
+
+    Attributes:
+        pixels: ``(TILE, TILE, C)``, zero where nothing was written.
+        missing: ``(TILE, TILE)``, texels of the map that are still to come.
+    """
+
+    pixels: Array
+    missing: Array
+
+    @classmethod
+    def blank(cls, height: int, width: int, channels: int, dtype: np.dtype) -> Self:
+        """A tile whose map ends after ``height`` rows and ``width`` columns."""
+        missing = np.zeros((TILE, TILE), bool)
+        missing[:height, :width] = True
+        return cls(np.zeros((TILE, TILE, channels), dtype), missing)
+
+    def fill(self, pixels: Array, y: int, x: int) -> None:
+        """Take from pixels ``(h, w, C)`` whose corner is at ``(y, x)``, also outside the tile.
+
+        Raises:
+            ValueError: If it has one of them already.
+        """
+        here = slice(max(y, 0), y + pixels.shape[0]), slice(max(x, 0), x + pixels.shape[1])
+        if not self.missing[here].all():
+            raise ValueError("a texel is written already")
+        part = pixels[max(-y, 0) : TILE - y, max(-x, 0) : TILE - x]
+        self.pixels[here] = part
+        self.missing[here] = False
+
+
+def _tiles(start: int, length: int) -> slice:
+    """The rows or columns of tiles that a stretch of texels touches."""
+    return slice(start // TILE, -(-(start + length) // TILE))
 
 
 def _check_filled(path: Path, missing: int) -> None:
