@@ -274,6 +274,8 @@ class TrainCLI(LightningCLI):
                 "--data.crop or base_channels; name another --run_dir if an epoch of this run is "
                 "finished",
             ) from error
+        if self.trainer.is_global_zero:
+            log.info("checkpoints and panels are in %s", self.run_dir)
 
     def _check_checkpoint(self, path: str | Path) -> None:
         """Refuse to go on from another run's networks, or from this run's with other settings."""

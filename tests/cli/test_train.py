@@ -55,6 +55,7 @@ def train(capsys, shards, folder, *more):
 def test_trains(tmp_path, capsys, shards):
     code, _, err = train(capsys, shards, tmp_path / "run")
     assert code == 0, err
+    assert str(tmp_path / "run") in err
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not list((tmp_path / "run").rglob("*.partial"))
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
