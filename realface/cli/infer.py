@@ -47,11 +47,13 @@ def infer(arguments: Sequence[str]) -> None:
     device = _device(given.device)
     translators = _translators(_expanded(given.checkpoint or []), given.weights)
     layout = {
-        "window": given.window,
         "overlap": given.overlap,
+        "blend": given.blend,
         "batch": given.batch,
         "pad": given.pad,
     }
+    if given.window != "auto":
+        layout["window"] = given.window
     with ExitStack() as stack:
         if given.input.is_dir():
             subject = _subject_of_folder(given)
@@ -61,7 +63,9 @@ def infer(arguments: Sequence[str]) -> None:
             folder = Path(scratch) / "input" if scratch else given.output / "input"
             check_output(given.output, folder)
             subject = _subject_of_texture(given, folder, translators, layout)
-        job = Job(subject, translators, **layout)
+        job = Job(subject, translators, fused=given.fused, outside=given.outside, **layout)
+        if given.dry_run or given.window == "auto":
+            job.tune(device, given.precision)
         if given.dry_run:
             say(job)
             return
@@ -72,6 +76,7 @@ def infer(arguments: Sequence[str]) -> None:
             form=given.format,
             bits=given.bits,
             compression=given.compression,
+            precision=given.precision,
             progress=lambda title, done, total: update(done, total, title),
         )
     for title, stitched in results.items():
@@ -116,8 +121,40 @@ def _parser() -> "ArgumentParser":
         "--checkpoint", type=Path, nargs="+", action="extend", help="one for each translator"
     )
     parser.add_argument("--weights", type=Path, help="weights folder")
-    parser.add_argument("--window", type=int, default=1536, help="largest side in px")
-    parser.add_argument("--overlap", type=int, default=384, help="of windows in px")
+    parser.add_argument(
+        "--window",
+        type=int | Literal["auto"],
+        default="auto",
+        help="side in px; auto: the fastest of a few that are measured",
+    )
+    parser.add_argument(
+        "--blend",
+        type=Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"],
+        default="auto",
+        help="how windows are joined; auto: cut where they agree, else hann; avatarme: its windows "
+        "of 1536 px, 768 px apart, faded over 384 px",
+    )
+    parser.add_argument("--overlap", type=int, default=384, help="of windows that are faded, in px")
+    parser.add_argument(
+        "--fused",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="all translators on each window, one after the other; faster where margins are small",
+    )
+    parser.add_argument(
+        "--outside",
+        type=Literal["constant", "input", "padded"],
+        default="constant",
+        help="what maps hold outside the mask: constant, the input, or padded islands",
+    )
+    parser.add_argument(
+        "--precision",
+        type=Literal["float32", "bfloat16", "float16"],
+        default="float32",
+        help="of the networks' inner layers: bfloat16 on cards that have it",
+    )
     parser.add_argument("--batch", type=int, default=1, help="windows at once")
     parser.add_argument(
         "--pad",
@@ -203,7 +240,7 @@ def _subject_of_texture(
     from realface.geometry.subject_maps import add_map, bake_subject
     from realface.maps.files import read_image
     from realface.maps.subject import Subject
-    from realface.pipeline import lay_windows
+    from realface.pipeline import chains, lay_windows
 
     texture: Path = given.input
     if not texture.exists():
@@ -228,8 +265,9 @@ def _subject_of_texture(
         )
     # Before the long bake.
     _check_baked_kinds(texture, translators)
-    for translator in translators.values():
-        lay_windows((height, width), translator, translator.kinds, **layout)
+    for chain in chains(translators, given.fused):
+        agree = not chain.spatial_statistics
+        lay_windows((height, width), chain, chain.kinds, agree=agree, **layout)
     files = [path for path in (texture, given.mesh, given.mask) if path is not None]
     stamp = _stamp(files, given.millimetres_per_unit)
     if _read_stamp(folder) == stamp:

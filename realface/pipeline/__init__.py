@@ -2,6 +2,14 @@
 
 from realface.pipeline.job import Job, check_format
 from realface.pipeline.results import check_output
-from realface.pipeline.stages import given_kinds, in_order, lay_windows
+from realface.pipeline.stages import chains, given_kinds, in_order, lay_windows
 
-__all__ = ["Job", "check_format", "check_output", "given_kinds", "in_order", "lay_windows"]
+__all__ = [
+    "Job",
+    "chains",
+    "check_format",
+    "check_output",
+    "given_kinds",
+    "in_order",
+    "lay_windows",
+]

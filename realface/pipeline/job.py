@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,8 +19,10 @@ from realface.maps.io import MapFile
 from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
-from realface.maps.writers import Compression, open_writer
+from realface.maps.writers import Compression, MapWriter, open_writer
 from realface.networks.channels import WHOLE_TEXTURE
+from realface.pipeline.chain import Chain, Precision
+from realface.pipeline.outside import ORIGIN, RIM, Outside, blank_map, fill_outside
 from realface.pipeline.results import (
     Done,
     check_output,
@@ -29,11 +32,15 @@ from realface.pipeline.results import (
     write_done,
     write_subject,
 )
-from realface.pipeline.stages import Stage, given_kinds, in_order, lay_windows
+from realface.pipeline.stages import Stage, chains, given_kinds, lay_windows
+from realface.pipeline.tuning import batch_timer, feasible
 from realface.shading.capture import squeezed
 from realface.tiling.engine import Source, Stitched, stitch
 from realface.tiling.pad import cropped, padded
+from realface.tiling.plan import Plan
 from realface.tiling.squeeze import Squeezed
+from realface.tiling.tune import fastest
+from realface.tiling.windows import Span
 from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -45,6 +52,7 @@ Progress = Callable[[str, int, int], None]
 BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (16, 32)}
 """What each format can hold, per channel."""
 
+_MOST_WINDOWS = 4096  # more of them would be of a few pixels
 _SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
 
 
@@ -54,10 +62,12 @@ class Job:
     Args:
         subject: Its maps; those that a translator in the job makes are not read from it.
         translators: By the map that they make; one that makes several may be there for each.
-        window: Largest side of a window [px].
-        overlap: Least overlap of neighbouring windows [px].
-        batch: Windows computed at once.
-        pad: Pad a map whose size does not fit the network, and crop the result.
+        fused: Run all translators on each window, one after the other, instead of one after the
+            other on the map: inputs are read once, intermediate maps stay in memory and are not
+            rounded to files' bits; windows carry the sum of the margins.
+        outside: What maps hold where the mask is not set.
+        **layout: As `lay_windows`: ``window``, ``overlap``, ``blend``, ``margin``, ``batch``,
+            ``pad``.
 
     Raises:
         InputError: If a map is missing, damaged, of another size or space, or the size does not
@@ -69,21 +79,25 @@ class Job:
         subject: Subject,
         translators: Mapping[str, TrainedTranslator],
         *,
-        window: int = 1536,
-        overlap: int = 384,
-        batch: int = 1,
-        pad: bool = False,
+        fused: bool = False,
+        outside: Outside = "constant",
+        **layout: Any,
     ) -> None:
-        self.subject, self.pad = subject, pad
+        self.subject, self.outside, self._layout = subject, outside, layout
+        self.pad = bool(layout.get("pad", False))
         self.size = subject.size()
-        ordered = in_order(translators)
-        self._files = self._open(translators)
-        self.stages = [self._stage(*one, window, overlap, batch) for one in ordered]
-        self._placement = self._place([translator for translator, _ in ordered])
+        ordered = chains(translators, fused)
+        self._files = self._open(given_kinds(translators), ordered)
+        self.stages = [self._stage(chain) for chain in ordered]
+        self._placement = self._place(
+            [translator for chain in ordered for translator, _ in chain.links]
+        )
 
-    def _open(self, translators: Mapping[str, TrainedTranslator]) -> dict[str, MapFile]:
+    def _open(self, given: Sequence[str], ordered: Sequence[Chain]) -> dict[str, MapFile]:
         mask = ("mask",) if "mask" in self.subject else ()
-        files = {kind: self.subject.open(kind) for kind in (*given_kinds(translators), *mask)}
+        origins = [kind for chain in ordered for kind in self._origins(chain)]
+        kinds = dict.fromkeys((*given, *origins, *mask))
+        files = {kind: self.subject.open(kind) for kind in kinds}
         for file in files.values():
             file.require_object_space()
         if "mask" not in files:
@@ -96,30 +110,29 @@ class Job:
             )
         return files
 
-    def _stage(
-        self,
-        translator: TrainedTranslator,
-        outputs: tuple[str, ...],
-        window: int,
-        overlap: int,
-        batch: int,
-    ) -> Stage:
+    def _origins(self, chain: Chain) -> list[str]:
+        """What is read only because it fills the outside."""
+        if self.outside != "input" or "mask" not in self.subject:
+            return []
+        wanted = (ORIGIN.get(kind) for kind in chain.outputs)
+        return [kind for kind in wanted if kind is not None]
+
+    def _stage(self, chain: Chain) -> Stage:
         mask = ("mask",) if "mask" in self._files else ()
-        kinds = (*mask, *translator.kinds)
+        inputs = tuple(dict.fromkeys((*mask, *chain.kinds, *self._origins(chain))))
+        agree = not chain.spatial_statistics
+        return Stage(chain, self._lay(chain, inputs, agree), inputs, agree)
+
+    def _lay(self, chain: Chain, inputs: tuple[str, ...], agree: bool, **changed: Any) -> Plan:
+        layout = {**self._layout, **changed}
+        if self.outside == "padded":
+            margin = layout.get("margin")
+            layout["margin"] = (chain.margin if margin is None else margin) + RIM
         try:
-            laid = lay_windows(
-                self.size,
-                translator,
-                kinds,
-                window=window,
-                overlap=overlap,
-                batch=batch,
-                pad=self.pad,
-            )
+            return lay_windows(self.size, chain, inputs, agree=agree, **layout)
         except InputError as error:
             given = f"{self.subject.folder}: {error.given}"
             raise InputError(given, error.expected, error.remedy) from error
-        return Stage(translator, outputs, laid, kinds)
 
     def _place(self, translators: Sequence[TrainedTranslator]) -> Placement | None:
         """Of the shape, where a translator reads it; warns where texels are of another size."""
@@ -140,16 +153,33 @@ class Job:
                 )
         return placement
 
+    def tune(self, device: torch.device | str, precision: Precision = "float32") -> None:
+        """Choose each stage's windows by measuring a few on the device, on made-up maps.
+
+        Where windows are cut to agree, the size with the least time for the whole map is taken;
+        otherwise, and where the sizes are given, time is only measured.
+
+        Raises:
+            InputError: If no size fits.
+        """
+        self.stages = [self._tuned(stage, device, precision) for stage in self.stages]
+
+    def _tuned(self, stage: Stage, device: torch.device | str, precision: Precision) -> Stage:
+        plans = [stage.plan]
+        if stage.agree and not stage.plan.ramp and "window" not in self._layout:
+            plans = feasible(
+                lambda window: self._lay(stage.chain, stage.inputs, stage.agree, window=window)
+            )
+        stage.chain.to(device)
+        try:
+            plan, seconds = fastest(plans, batch_timer(stage, device, precision))
+        finally:
+            stage.chain.to("cpu")
+        return replace(stage, plan=plan, seconds=seconds)
+
     def __str__(self) -> str:
-        lines = [f"subject     {self.subject.folder}"]
-        for stage in self.stages:
-            reads = ", ".join(stage.inputs)
-            lines += [
-                "",
-                f"{stage.title} from {reads}, by {stage.translator.source}",
-                str(stage.plan),
-            ]
-        return "\n".join(lines)
+        stages = "\n\n".join(map(str, self.stages))
+        return f"subject     {self.subject.folder}\n\n{stages}"
 
     def run(
         self,
@@ -159,12 +189,14 @@ class Job:
         form: Format = "tif",
         bits: int = 16,
         compression: Compression = "zlib",
+        precision: Precision = "float32",
         progress: Progress | None = None,
     ) -> dict[str, Stitched]:
         """Stitch every map into a new subject folder.
 
         Each map is written under a temporary name and renamed when it is whole; a map that an
-        earlier run of the same job finished is kept. ``subject.json`` names the finished ones,
+        earlier run of the same job finished is kept, and of a TIFF map that it did not finish
+        the tiles that are whole. ``subject.json`` names the finished ones,
         marked as derived. Where a map is made anew by another job than before, the folder's maps
         that were made from the old one are removed with their entries: they no longer go with it.
 
@@ -174,6 +206,7 @@ class Job:
             form: File format of the maps.
             bits: Per channel: 8 or 16, for EXR 16 (half) or 32.
             compression: Of TIFF.
+            precision: Of the networks' inner layers.
             progress: Called after each batch of windows.
 
         Returns:
@@ -196,7 +229,7 @@ class Job:
                 records = {
                     kind: self._record(kind, path.name, bits) for kind, path in paths.items()
                 }
-                mark = self._fingerprint(stage, records, compression)
+                mark = self._fingerprint(stage, records, compression, precision)
                 before = {kind: done[kind] for kind in stage.outputs if kind in done}
                 same = [kind for kind, one in before.items() if one.job == mark]
                 if len(same) == len(paths) and all(path.is_file() for path in paths.values()):
@@ -207,7 +240,7 @@ class Job:
                     done |= {kind: replace(one, job="") for kind, one in before.items()}
                     write_done(output, self.subject.folder, done)
                     results[stage.title] = self._stitch(
-                        stage, paths, records, made, device, compression, progress
+                        stage, paths, records, made, mark, device, compression, precision, progress
                     )
                     for kind in set(paths).difference(same):
                         for late in made_from(kind, done):
@@ -237,37 +270,66 @@ class Job:
         paths: Mapping[str, Path],
         records: Mapping[str, MapRecord],
         made: Mapping[str, Path],
+        mark: str,
         device: torch.device | str,
         compression: Compression,
+        precision: Precision,
         progress: Progress | None,
     ) -> Stitched:
+        """Stitch one stage; where a single window is too large for memory, with smaller ones."""
         sources = {kind: self._source(kind, stage, records, made) for kind in stage.inputs}
-        translator = stage.translator.to(device)
 
         def report(done: int, total: int) -> None:
             if progress is not None:
                 progress(stage.title, done, total)
 
+        def fn(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+            return fill_outside(stage.chain(maps, precision), maps, self.outside)
+
+        def blank(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {kind: blank_map(kind, maps, self.outside) for kind in stage.outputs}
+
+        stage.chain.to(device)
         try:
-            with ExitStack() as writers:
-                sinks = {
-                    kind: cropped(
-                        writers.enter_context(open_writer(path, kind, records[kind], compression)),
-                        self.size,
-                    )
-                    for kind, path in paths.items()
-                }
-                return stitch(
-                    lambda maps: blank_outside(translator(maps), maps.get("mask")),
-                    sources,
-                    sinks,
-                    stage.plan,
-                    device=device,
-                    counted="mask" if "mask" in stage.inputs else None,
-                    progress=report,
-                )
+            while True:
+                try:
+                    with ExitStack() as stack:
+                        writers = {
+                            kind: stack.enter_context(
+                                open_writer(path, kind, records[kind], compression, job=mark)
+                            )
+                            for kind, path in paths.items()
+                        }
+                        return stitch(
+                            fn,
+                            sources,
+                            {kind: cropped(one, self.size) for kind, one in writers.items()},
+                            stage.plan,
+                            device=device,
+                            counted="mask" if "mask" in stage.inputs else None,
+                            blank=blank if "mask" in stage.inputs else None,
+                            done=partial(_all_have, list(writers.values()), self.size),
+                            progress=report,
+                        )
+                except (RuntimeError, MemoryError) as error:
+                    smaller = self._smaller(stage) if is_out_of_memory(error) else None
+                    if smaller is None:
+                        raise
+                    stage = smaller
+                    log.warning("out of memory: going on with windows of %dx%d", *stage.plan.window)
         finally:
-            stage.translator.to("cpu")
+            stage.chain.to("cpu")
+
+    def _smaller(self, stage: Stage) -> Stage | None:
+        """The stage with windows of half the side, where they give the same maps."""
+        if not stage.agree or stage.plan.ramp or stage.plan.windows * 4 > _MOST_WINDOWS:
+            return None
+        window = int((stage.plan.window[0] * stage.plan.window[1]) ** 0.5 / 2)
+        try:
+            plan = self._lay(stage.chain, stage.inputs, stage.agree, window=window, batch=1)
+        except InputError:
+            return None
+        return replace(stage, plan=plan)
 
     def _source(
         self,
@@ -298,21 +360,50 @@ class Job:
         return replace(default_record(kind, file, *self.size, bits), derived=True)
 
     def _fingerprint(
-        self, stage: Stage, records: Mapping[str, MapRecord], compression: Compression
+        self,
+        stage: Stage,
+        records: Mapping[str, MapRecord],
+        compression: Compression,
+        precision: Precision,
     ) -> str:
         """Of everything that the map depends on; files by name, size and time.
 
-        How many windows are computed at once is left out: a smaller batch goes on from here.
+        Windows that give the whole image's result may be others the next time, and of any kind
+        fewer may be computed at once.
         """
         files = [self._files[kind].path for kind in sorted(self._files)]
-        upstream = [one.translator.source for one in self.stages[: self.stages.index(stage) + 1]]
+        upstream = [
+            source
+            for one in self.stages[: self.stages.index(stage) + 1]
+            for source in one.chain.sources
+        ]
         stamps = [
             (path.resolve().as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in (*files, *upstream)
         ]
-        windows = stage.plan.size, stage.plan.rows, stage.plan.columns
-        text = repr((stamps, windows, records, compression, self.pad, self._placement))
+        plan = stage.plan
+        windows: tuple[Any, ...] = (plan.rows, plan.columns, plan.ramp, plan.fade)
+        if (
+            stage.agree
+            and not plan.ramp
+            and (plan.margin is None or plan.margin >= stage.chain.margin)
+        ):
+            windows = ("exact",)
+        text = repr(
+            (stamps, plan.size, windows, records, compression, precision, self.pad, self.outside,
+             self._placement)
+        )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _all_have(
+    writers: Sequence[MapWriter], size: tuple[int, int], rows: Span, columns: Span
+) -> bool:
+    """Whether an earlier run has left a part of the map in all of them."""
+    height, width = min(rows[1], size[0]) - rows[0], min(columns[1], size[1]) - columns[0]
+    if height <= 0 or width <= 0:  # of the padding alone
+        return True
+    return all(one.has(rows[0], columns[0], height, width) for one in writers)
 
 
 def check_format(form: Format, bits: int) -> None:
@@ -328,16 +419,3 @@ def check_format(form: Format, bits: int) -> None:
             f"{held} bits per channel for {form}",
             f"choose {held}, or another format",
         )
-
-
-def blank_outside(maps: Mapping[str, Tensor], mask: Tensor | None) -> dict[str, Tensor]:
-    """Maps ``(B, C, H, W)`` with albedo 0 and normals (0, 0, 1) outside the mask."""
-    if mask is None:
-        return dict(maps)
-    blanked = {}
-    for kind, values in maps.items():
-        blank = torch.zeros_like(values)
-        if KINDS[kind].encoding == "unit_vector":
-            blank[:, 2] = 1
-        blanked[kind] = torch.where(mask > 0.5, values, blank)
-    return blanked

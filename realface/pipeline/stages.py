@@ -1,37 +1,80 @@
 """Which translator makes what, from what, in which order and by which windows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import source_kind
-from realface.tiling.plan import Plan
-from realface.tiling.plan import plan as plan_windows
+from realface.pipeline.chain import Chain
+from realface.tiling.blend import Fade
+from realface.tiling.plan import Plan, exact_plan
+from realface.tiling.plan import plan as faded_plan
 from realface.tiling.windows import next_multiple
 from realface.weights import TrainedTranslator
+
+Blend = Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"]
+"""How windows are joined. ``cut``: each texel is of one window, all the same to the whole image
+where the network's statistics allow it. ``hann``, ``linear``, ``gaussian``: cross-fades.
+``avatarme``: its windows of 1536 px, 768 px apart, with a linear fade over 384 px. ``auto``:
+``cut`` where windows agree, else ``hann``."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One translator's part of the job.
+    """One pass over the map.
 
     Attributes:
-        translator: The trained translator.
-        outputs: The maps that are wanted of it.
+        chain: What runs on each window.
         plan: Its windows.
         inputs: The kinds that it reads, the mask first where there is one.
+        agree: Whether windows agree but for their margins.
+        seconds: Measured for a batch of its windows [s]; None: not measured.
     """
 
-    translator: TrainedTranslator
-    outputs: tuple[str, ...]
+    chain: Chain
     plan: Plan
     inputs: tuple[str, ...]
+    agree: bool
+    seconds: float | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The maps that are wanted of it."""
+        return self.chain.outputs
+
+    @property
+    def exact(self) -> bool:
+        """Whether the maps are as those of the whole image, but for rounding."""
+        dropped = self.plan.margin
+        return dropped is None or (
+            self.agree and not self.plan.ramp and dropped >= self.chain.margin
+        )
 
     @property
     def title(self) -> str:
         """The maps that it makes, for people."""
         return ", ".join(self.outputs)
+
+    def __str__(self) -> str:
+        sources = ", ".join(map(str, self.chain.sources))
+        lines = [f"{self.title} from {', '.join(self.inputs)}, by {sources}", str(self.plan)]
+        if self.plan.windows > 1:
+            lines.append(f"exactness   {self._exactness()}")
+        if self.seconds is not None:
+            batches = -(-self.plan.windows // self.plan.batch)
+            lines.append(f"time        about {batches * self.seconds:.0f} s in the network")
+        return "\n".join(lines)
+
+    def _exactness(self) -> str:
+        if not self.agree:
+            return "windows differ in their norms' statistics; what they differ by is measured"
+        dropped, margin = self.plan.margin or 0, self.chain.margin
+        if dropped >= margin:
+            return f"as the whole image: borders reach {margin} px in, {dropped} px are dropped"
+        return f"borders reach {margin} px in, and only {dropped} px are dropped"
 
 
 def given_kinds(translators: Mapping[str, TrainedTranslator]) -> tuple[str, ...]:
@@ -40,13 +83,7 @@ def given_kinds(translators: Mapping[str, TrainedTranslator]) -> tuple[str, ...]
     Args:
         translators: By the map that they make.
     """
-    made: set[str] = set()
-    given: dict[str, None] = {}
-    for translator, outputs in in_order(translators):
-        read = map(source_kind, translator.kinds)
-        given |= dict.fromkeys(kind for kind in read if kind not in made)
-        made.update(outputs)
-    return tuple(given)
+    return Chain(in_order(translators)).given
 
 
 def in_order(
@@ -62,50 +99,78 @@ def in_order(
     return [(by_identity[one], kinds) for one, kinds in outputs.items()]
 
 
+def chains(translators: Mapping[str, TrainedTranslator], fused: bool) -> list[Chain]:
+    """One chain of all translators, or one of each."""
+    links = in_order(translators)
+    return [Chain(links)] if fused else [Chain([link]) for link in links]
+
+
 def lay_windows(
     size: tuple[int, int],
-    translator: TrainedTranslator,
-    kinds: Sequence[str],
+    chain: Chain,
+    inputs: tuple[str, ...],
     *,
-    window: int,
-    overlap: int,
-    batch: int,
-    pad: bool,
+    agree: bool,
+    window: int = 1536,
+    overlap: int = 384,
+    blend: Blend = "auto",
+    margin: int | None = None,
+    batch: int = 1,
+    pad: bool = False,
 ) -> Plan:
-    """The windows of one translator over a map.
+    """The windows of one pass over a map.
 
     Args:
         size: ``(height, width)`` of the map [px].
-        translator: Its stride and least size bind the windows.
-        kinds: The maps that it reads.
-        window: Largest side of a window [px].
-        overlap: Least overlap of neighbouring windows [px].
+        chain: Its stride, margin and least size bind the windows.
+        inputs: The maps that it reads.
+        agree: Whether windows agree but for their margins.
+        window: Largest side of a window; where windows are cut and agree, of a square of the
+            largest area [px].
+        overlap: Least overlap of neighbouring windows, where they are not cut to agree [px].
+        blend: See `Blend`.
+        margin: Dropped at windows' borders [px]; None: the chain's.
         batch: Windows computed at once.
         pad: Lay them over the map as padded to the network's stride.
 
     Raises:
         InputError: If the size does not fit the network, or the windows do not fit the map.
     """
-    descriptor = translator.descriptor
-    multiple = descriptor.multiple_of
-    channels = sum(KINDS[source_kind(kind)].channels for kind in kinds)
+    multiple = chain.multiple_of
+    if pad:
+        size = (next_multiple(size[0], multiple), next_multiple(size[1], multiple))
+    read = sum(KINDS[source_kind(kind)].channels for kind in inputs)
+    channels = (read, chain.out_channels)
+    faded = partial(faded_plan, size, multiple_of=multiple, batch=batch, channels=channels)
+    margin = chain.margin if margin is None else margin
     try:
-        laid = plan_windows(
-            (next_multiple(size[0], multiple), next_multiple(size[1], multiple)) if pad else size,
-            window=window,
-            overlap=overlap,
-            multiple_of=multiple,
-            batch=batch,
-            channels=(channels, descriptor.interface.out_channels),
-        )
+        if blend == "avatarme":
+            laid = faded(window=1536, overlap=768, ramp=384, fade="linear")
+        elif agree and blend in ("auto", "cut"):
+            laid = exact_plan(
+                size,
+                margin=margin,
+                window=window,
+                minimum=chain.minimum_size,
+                multiple_of=multiple,
+                batch=batch,
+                channels=channels,
+            )
+        elif blend == "cut":
+            laid = faded(window=window, overlap=overlap, ramp=0)
+        else:
+            fade: Fade = "hann" if blend == "auto" else blend
+            inside = overlap - 2 * next_multiple(margin, multiple) if agree else 0
+            ramp = inside if inside > 0 else None
+            laid = faded(window=window, overlap=overlap, ramp=ramp, fade=fade)
     except InputError as error:
-        given = f"{error.given}, for {translator.source}"
+        given = f"{error.given}, for {', '.join(map(str, chain.sources))}"
         raise InputError(given, error.expected, error.remedy) from error
-    if min(laid.window) < translator.minimum_size:
+    if min(laid.window) < chain.minimum_size:
         raise InputError(
             f"windows of {laid.window[0]}x{laid.window[1]} on a map of {size[0]}x{size[1]} "
-            f"(height x width), for {translator.source}",
-            f"at least {translator.minimum_size} px a side, which this network needs",
+            f"(height x width), for {', '.join(map(str, chain.sources))}",
+            f"at least {chain.minimum_size} px a side, which this network needs",
             "give a larger --window, or a larger map",
         )
     return laid

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from realface.tiling.engine import WindowFunction, stitch
 from realface.tiling.plan import Plan
-from tests.tiling.tensors import TensorSink, TensorSource
+from realface.tiling.tensors import TensorSink, TensorSource
 
 
 def coordinates(height: int, width: int) -> Tensor:

@@ -8,8 +8,8 @@ from realface.errors import FailureError, InputError
 from realface.tiling.engine import stitch
 from realface.tiling.plan import exact_plan, plan
 from realface.tiling.seams import seam_ratio
+from realface.tiling.tensors import TensorSink, TensorSource
 from tests.tiling.maps import Ledger, Rows, coordinates, noise, stitch_tensor
-from tests.tiling.tensors import TensorSink, TensorSource
 
 SIZES = [(51, 37), (32, 32), (97, 64), (7, 200)]
 

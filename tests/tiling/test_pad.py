@@ -7,8 +7,8 @@ from realface.errors import InputError
 from realface.tiling.engine import stitch
 from realface.tiling.pad import cropped, padded
 from realface.tiling.plan import plan
+from realface.tiling.tensors import TensorSink, TensorSource
 from tests.tiling.maps import Ledger, coordinates, noise
-from tests.tiling.tensors import TensorSink, TensorSource
 
 
 @settings(deadline=None, max_examples=40)

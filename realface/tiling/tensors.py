@@ -30,8 +30,8 @@ class TensorSink:
     """Collects a map in memory.
 
     Attributes:
-        values: ``(C, H, W)`` float32; without channels until the first write, then NaN where
-            nothing was written yet.
+        values: ``(C, H, W)`` float32; without channels until the first write, and then undefined
+            where nothing was written yet.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -42,5 +42,5 @@ class TensorSink:
     def write(self, y: int, x: int, values: Tensor) -> None:
         """Copy finished values, ``(C, h, w)``, to ``(y, x)``."""
         if not self.values.shape[0]:
-            self.values = torch.full((values.shape[0], *self.size), torch.nan)
+            self.values = torch.empty(values.shape[0], *self.size)
         self.values[:, y : y + values.shape[1], x : x + values.shape[2]] = values
