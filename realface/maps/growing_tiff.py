@@ -105,7 +105,7 @@ class GrowingTiff:
     def _place(self, tile: int, offset: int, length: int) -> None:
         self._offsets.flat[tile], self._lengths.flat[tile] = offset, length
 
-    def add(self, row: int, column: int, data: bytes) -> None:
+    def add(self, row: int, column: int, data: bytes | memoryview) -> None:
         """Append an encoded tile.
 
         Raises:
@@ -134,12 +134,12 @@ class GrowingTiff:
             self._file.close()
 
 
-def encode_tile(pixels: Array, compression: Compression) -> bytes:
+def encode_tile(pixels: Array, compression: Compression) -> bytes | memoryview:
     """Bytes of a tile ``(TILE, TILE, C)``, as the directory of a `GrowingTiff` promises them."""
     import imagecodecs
 
     if compression == "none":
-        return pixels.tobytes()
+        return pixels.data.cast("B")
     differences = imagecodecs.delta_encode(pixels, axis=1)  # TIFF's horizontal predictor
     zstd = compression == "zstd"
     encode: Any = imagecodecs.zstd_encode if zstd else imagecodecs.deflate_encode

@@ -146,7 +146,7 @@ class TiffWriter:
         self._compression = compression
         self._job = None if job is None else f"{job} {record}"
         self._begun: dict[tuple[int, int], _Tile] = {}
-        self._full: deque[tuple[int, int, Future[bytes]]] = deque()
+        self._full: deque[tuple[int, int, Future[bytes | memoryview]]] = deque()
         tile_bytes = TILE * TILE * kind.channels * self._dtype.itemsize
         self._room = threading.Semaphore(_QUEUED // tile_bytes)
         self._storing = threading.Lock()
@@ -208,7 +208,7 @@ class TiffWriter:
         self._full.append((row, column, encoded))
         encoded.add_done_callback(self._store)
 
-    def _store(self, _: Future[bytes]) -> None:
+    def _store(self, _: Future[bytes | memoryview]) -> None:
         """Append what is encoded, as far as nothing before it is missing; in the pool's threads."""
         with self._storing:
             while self._full and self._full[0][2].done():
