@@ -11,12 +11,15 @@ import tifffile
 import torch
 
 from realface.errors import FailureError, InputError
+from realface.geometry.padding import pad_islands
 from realface.maps.encoding import unit
 from realface.maps.files import write_image
+from realface.maps.growing_tiff import GrowingTiff
 from realface.maps.kinds import KINDS
 from realface.maps.record import read_record, write_record
 from realface.maps.subject import Subject, save_map
 from realface.pipeline import Job
+from realface.pipeline.outside import ORIGIN, RIM
 from tests.faces import face_maps, write_face
 from tests.trained import INPUTS, save_checkpoint, translator
 
@@ -302,19 +305,20 @@ def test_nan_from_the_network_leaves_no_map(tmp_path, face):
     next(iter(trained["specular_albedo"].state().values())).fill_(torch.nan)
     with pytest.raises(FailureError, match="specular_albedo holds NaN"):
         Job(Subject(face), trained).run(tmp_path / "out")
-    assert names(tmp_path / "out") == {"diffuse_albedo.tif", "infer.json", "subject.json"}
+    begun = ".specular_albedo.tif.partial"
+    assert names(tmp_path / "out") == {"diffuse_albedo.tif", begun, "infer.json", "subject.json"}
 
 
 def test_full_disk_leaves_no_half_written_file(tmp_path, face, monkeypatch):
-    def full(path, *_, **__):
-        path.write_bytes(b"half")
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", full)
+    monkeypatch.setattr(GrowingTiff, "add", full)
     with pytest.raises(FailureError, match="No space left") as caught:
         Job(Subject(face), translators(folder=tmp_path)).run(tmp_path / "out")
     assert "free some space" in caught.value.remedy
-    assert names(tmp_path / "out") == {"infer.json"}
+    # What a later run goes on from, under a hidden name; no map.
+    assert names(tmp_path / "out") == {".diffuse_albedo.tif.partial", "infer.json"}
 
 
 @pytest.mark.parametrize(
@@ -415,11 +419,13 @@ def test_same_job_goes_on_after_it_was_stopped(tmp_path, face):
     with pytest.raises(KeyboardInterrupt):
         Job(Subject(face), trained).run(tmp_path / "out", progress=stop)
     finished = {"diffuse_albedo.tif", "specular_albedo.tif"}
-    assert names(tmp_path / "out") == {*finished, "infer.json", "subject.json"}
+    begun = ".diffuse_normals.tif.partial"
+    assert names(tmp_path / "out") == {*finished, begun, "infer.json", "subject.json"}
     before = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in finished}
     results = Job(Subject(face), trained).run(tmp_path / "out")
     assert set(results) == {"diffuse_normals", "specular_normals"}
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in finished} == before
+    assert begun not in names(tmp_path / "out")
     Job(Subject(face), trained).run(tmp_path / "straight")
     for kind in INPUTS:
         assert torch.equal(read(tmp_path / "out", kind), read(tmp_path / "straight", kind))
@@ -468,3 +474,139 @@ def test_networks_own_normals_are_unit_length_in_the_file(tmp_path, face):
     stored = tifffile.imread(tmp_path / "out" / "specular_normals.tif").astype(np.float64)
     vectors = torch.from_numpy(stored / 65535 * 2 - 1).permute(2, 0, 1)
     torch.testing.assert_close(vectors, unit(vectors), atol=1e-4, rtol=0)
+
+
+# Windows that give the whole image's result.
+
+
+def test_windows_that_are_cut_give_the_map_of_one_window(tmp_path, face):
+    trained = translators(folder=tmp_path)
+    job = Job(Subject(face), trained, window=52)
+    assert all(stage.exact and stage.plan.windows > 1 for stage in job.stages)
+    job.run(tmp_path / "many")
+    Job(Subject(face), trained).run(tmp_path / "one")
+    for kind in INPUTS:
+        torch.testing.assert_close(
+            read(tmp_path / "many", kind), read(tmp_path / "one", kind), atol=4 * LEVEL, rtol=0
+        )
+
+
+def test_fused_translators_give_the_maps_of_single_ones_but_for_the_rounding_of_files(tmp_path):
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(folder=tmp_path)
+    job = Job(Subject(face), trained, fused=True, window=120)
+    (stage,) = job.stages
+    assert stage.chain.kinds == ("texture", "shape", "shape_normals")
+    assert stage.chain.margin == sum(
+        trained[kind].descriptor.receptive_margin for kind in ("diffuse_albedo", "diffuse_normals")
+    )
+    assert stage.plan.windows > 1
+    results = job.run(tmp_path / "fused")
+    assert list(results) == [", ".join(INPUTS)]
+    Job(Subject(face), trained, fused=True).run(tmp_path / "one")
+    Job(Subject(face), trained).run(tmp_path / "single")
+    for kind in INPUTS:
+        fused = read(tmp_path / "fused", kind)
+        torch.testing.assert_close(fused, read(tmp_path / "one", kind), atol=4 * LEVEL, rtol=0)
+        single = read(tmp_path / "single", kind)
+        torch.testing.assert_close(fused, single, atol=2e-3, rtol=0)
+
+
+def test_a_kill_in_the_middle_of_a_map_goes_on_with_its_tiles(tmp_path):
+    face = write_face(tmp_path / "face", 512, 768)
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+
+    def stop(kind, done, total):
+        if done == total - 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Job(Subject(face), trained, window=256).run(tmp_path / "out", progress=stop)
+    result = Job(Subject(face), trained, window=200).run(tmp_path / "out")["diffuse_albedo"]
+    assert result.kept > 0  # other windows, of which an earlier run's tiles hold some
+    Job(Subject(face), trained, window=256).run(tmp_path / "straight")
+    torch.testing.assert_close(
+        read(tmp_path / "out", "diffuse_albedo"), read(tmp_path / "straight", "diffuse_albedo"),
+        atol=LEVEL, rtol=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outside", ["constant", "input", "padded"])
+@pytest.mark.parametrize("window", [1536, 92])
+def test_what_is_asked_for_lies_outside_the_mask_and_never_inside(tmp_path, face, outside, window):
+    trained = translators(folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "constant")
+    Job(Subject(face), trained, outside=outside, window=window).run(tmp_path / "out")
+    valid = read(face, "mask")[0] > 0.5
+    for kind in INPUTS:
+        values, plain = (read(tmp_path / name, kind) for name in ("out", "constant"))
+        torch.testing.assert_close(values[:, valid], plain[:, valid], atol=4 * LEVEL, rtol=0)
+        origin = ORIGIN.get(kind)
+        if outside == "input" and origin is not None:
+            expected = read(face, origin)[:, ~valid]
+            torch.testing.assert_close(values[:, ~valid], expected, atol=4 * LEVEL, rtol=0)
+        elif outside == "padded":
+            rim = pad_islands(valid[None].float(), valid[None].float(), RIM)[0] > 0.5
+            assert not torch.equal(values[:, rim & ~valid], plain[:, rim & ~valid])
+            torch.testing.assert_close(
+                values, pad_islands(values, valid[None].float(), RIM), atol=2e-3, rtol=0
+            )
+            torch.testing.assert_close(values[:, ~rim], plain[:, ~rim], atol=4 * LEVEL, rtol=0)
+        else:
+            assert torch.equal(values[:, ~valid], plain[:, ~valid])
+
+
+def test_windows_without_a_texel_of_the_mask_are_not_computed(tmp_path):
+    face = write_face(tmp_path / "face", 128, 192)
+    valid = torch.zeros(1, 128, 192)
+    valid[:, :40, :40] = 1
+    save_map(face, "mask", valid, bits=8)
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    result = Job(Subject(face), trained, window=60).run(tmp_path / "out")["specular_albedo"]
+    assert result.blank > result.windows > 0
+    assert "were not computed" in str(result)
+
+
+def test_tuning_measures_and_chooses_among_exact_windows(tmp_path, face):
+    job = Job(Subject(face), translators(folder=tmp_path))
+    before = [stage.plan for stage in job.stages]
+    job.tune("cpu")
+    assert all(stage.exact and stage.seconds > 0 for stage in job.stages)
+    assert [stage.plan for stage in job.stages] == before  # one window is all there is
+    assert "in the network" in str(job)
+    given = Job(Subject(face), translators(folder=tmp_path), window=52)
+    plans = [stage.plan for stage in given.stages]
+    given.tune("cpu")
+    assert [stage.plan for stage in given.stages] == plans
+
+
+def test_a_window_that_does_not_fit_into_memory_is_halved(tmp_path, caplog):
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    network = trained["specular_albedo"].generator
+    forward, sizes = network.forward, []
+
+    def hungry(x):
+        sizes.append(x.shape[-1])
+        if x.shape[-1] > 120:
+            raise RuntimeError("not enough memory: you tried to allocate 9 GB")
+        return forward(x)
+
+    network.forward = hungry
+    Job(Subject(face), trained).run(tmp_path / "out")
+    assert "going on with windows of" in caplog.text
+    assert sizes[0] == 192
+    network.forward = forward
+    Job(Subject(face), trained).run(tmp_path / "one")
+    torch.testing.assert_close(
+        read(tmp_path / "out", "specular_albedo"), read(tmp_path / "one", "specular_albedo"),
+        atol=LEVEL, rtol=0,
+    )  # fmt: skip
+
+
+def test_half_precision_is_near_full_precision(tmp_path, face):
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    Job(Subject(face), trained).run(tmp_path / "full")
+    Job(Subject(face), trained).run(tmp_path / "half", precision="bfloat16")
+    full, half = (read(tmp_path / name, "diffuse_albedo") for name in ("full", "half"))
+    assert 0 < (full - half).abs().mean() < 0.01

@@ -131,10 +131,12 @@ def _parser() -> "ArgumentParser":
         "--blend",
         type=Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"],
         default="auto",
-        help="how windows are joined; auto: cut where they agree, else hann; avatarme: its windows "
-        "of 1536 px, 768 px apart, faded over 384 px",
+        help="how windows are joined; auto: cut where they agree and no overlap is given, else "
+        "hann; avatarme: its windows of 1536 px, 768 px apart, faded over 384 px",
     )
-    parser.add_argument("--overlap", type=int, default=384, help="of windows that are faded, in px")
+    parser.add_argument(
+        "--overlap", type=int, help="of windows in px; given, windows are faded (default: 384)"
+    )
     parser.add_argument(
         "--fused",
         type=bool,

@@ -17,6 +17,7 @@ NEEDS = {
     "specular_albedo": ("diffuse_albedo", "specular_albedo"),
     "diffuse_normals": ("diffuse_albedo", "shape_normals", "diffuse_normals"),
     "specular_normals": ("diffuse_albedo", "shape_normals", "specular_normals"),
+    "joint": (*_LIT_FROM, "shape_normals"),
 }
 """What the translators' configs need of shards; told before hours of packing."""
 

@@ -19,7 +19,10 @@ Blend = Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"]
 """How windows are joined. ``cut``: each texel is of one window, all the same to the whole image
 where the network's statistics allow it. ``hann``, ``linear``, ``gaussian``: cross-fades.
 ``avatarme``: its windows of 1536 px, 768 px apart, with a linear fade over 384 px. ``auto``:
-``cut`` where windows agree, else ``hann``."""
+``cut`` where windows agree and no overlap is asked for, else ``hann``."""
+
+OVERLAP = 384
+"""Of windows that are faded, where none is given: a quarter of AvatarMe's [px]."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def lay_windows(
     *,
     agree: bool,
     window: int = 1536,
-    overlap: int = 384,
+    overlap: int | None = None,
     blend: Blend = "auto",
     margin: int | None = None,
     batch: int = 1,
@@ -127,7 +130,8 @@ def lay_windows(
         agree: Whether windows agree but for their margins.
         window: Largest side of a window; where windows are cut and agree, of a square of the
             largest area [px].
-        overlap: Least overlap of neighbouring windows, where they are not cut to agree [px].
+        overlap: Least overlap of neighbouring windows [px]; None: `OVERLAP`, or, where windows
+            are cut and agree, twice the margin.
         blend: See `Blend`.
         margin: Dropped at windows' borders [px]; None: the chain's.
         batch: Windows computed at once.
@@ -146,7 +150,7 @@ def lay_windows(
     try:
         if blend == "avatarme":
             laid = faded(window=1536, overlap=768, ramp=384, fade="linear")
-        elif agree and blend in ("auto", "cut"):
+        elif agree and blend in ("auto", "cut") and overlap is None:
             laid = exact_plan(
                 size,
                 margin=margin,
@@ -157,9 +161,10 @@ def lay_windows(
                 channels=channels,
             )
         elif blend == "cut":
-            laid = faded(window=window, overlap=overlap, ramp=0)
+            laid = faded(window=window, overlap=OVERLAP if overlap is None else overlap, ramp=0)
         else:
             fade: Fade = "hann" if blend == "auto" else blend
+            overlap = OVERLAP if overlap is None else overlap
             inside = overlap - 2 * next_multiple(margin, multiple) if agree else 0
             ramp = inside if inside > 0 else None
             laid = faded(window=window, overlap=overlap, ramp=ramp, fade=fade)

@@ -192,6 +192,8 @@ def exact_plan(
             has a centre, or a number is out of its range.
     """
     _check(size, multiple_of, batch)
+    if window < 1:
+        raise InputError(f"window={window}", "at least 1 px", "give a larger window")
     if margin < 0:
         raise InputError(f"margin={margin}", "0 or more pixels", "give the network's margin")
     overlap = 2 * next_multiple(margin, multiple_of)
@@ -209,7 +211,7 @@ def exact_plan(
         raise InputError(
             f"windows of {window}x{window} px, for a network whose border reaches {margin} px in",
             f"windows with a centre: at least {least} px a side",
-            "give a larger --window, or more --tolerance",
+            "give a larger --window, or fade windows that disagree at their borders: --blend hann",
         )
     return min(made, key=lambda one: (one.redundancy, one.windows))
 
