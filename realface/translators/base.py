@@ -499,9 +499,15 @@ class Translator(pl.LightningModule):
             millimetres_per_texel=getattr(data, "millimetres_per_texel", None),
             metrics={name: one for name, one in self._metrics.items() if math.isfinite(one)},
             data=getattr(data, "about", {}),
-            epochs=self.current_epoch,
+            epochs=self._epochs_trained(),
             licence=self.licence,
         )
+
+    def _epochs_trained(self) -> int:
+        """Lightning counts an epoch only after the checkpoints of its end."""
+        loop = self.trainer.fit_loop
+        counted, begun = loop.epoch_progress.current.processed, loop.epoch_progress.current.started
+        return counted + (begun > counted and loop.epoch_loop.batch_progress.is_last_batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the descriptor into the checkpoint."""

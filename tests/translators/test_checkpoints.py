@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from realface.translators import SpecularNormals
-from realface.translators.checkpoints import AtomicCheckpointIO
+from realface.translators.checkpoints import AtomicCheckpointIO, TimedCheckpoint
 from realface.weights import load_checkpoint
 from tests.faces import face_batch
 from tests.translators.training import ALL, build, loader, trainer
@@ -45,6 +46,22 @@ def test_checkpoint_is_plain_data(tmp_path):
     assert checkpoint["descriptor"]["translator"] == "specular_normals"
     assert any(name.startswith("discriminator.") for name in checkpoint["state_dict"])
     assert list(tmp_path.iterdir()) == [tmp_path / "last.ckpt"]
+
+
+def test_checkpoint_counts_the_epochs_that_it_was_trained_for(tmp_path):
+    best = ModelCheckpoint(tmp_path, "best-{epoch}", monitor="val/psnr", save_top_k=-1)
+    last = ModelCheckpoint(tmp_path, "last-{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+    every = {"callbacks": [best, last], "enable_checkpointing": True, "max_epochs": 2}
+    fitted(SpecularNormals, tmp_path / "end.ckpt", **every)
+    names = ("best-epoch=0", "last-epoch=0", "best-epoch=1", "last-epoch=1", "end")
+    found = [load_checkpoint(tmp_path / f"{name}.ckpt").descriptor.epochs for name in names]
+    assert found == [1, 1, 2, 2, 2]
+
+
+def test_checkpoint_within_an_epoch_counts_those_before(tmp_path):
+    within = TimedCheckpoint(tmp_path / "within.ckpt", 0)
+    trainer(max_epochs=2, callbacks=[within]).fit(build(SpecularNormals), loader(3))
+    assert load_checkpoint(tmp_path / "within.ckpt").descriptor.epochs == 1
 
 
 def test_training_goes_on_from_a_checkpoint(tmp_path):
