@@ -65,7 +65,7 @@ def infer(arguments: Sequence[str]) -> None:
             subject = _subject_of_texture(given, folder, translators, layout)
         job = Job(subject, translators, fused=given.fused, outside=given.outside, **layout)
         if given.dry_run or given.window == "auto":
-            job.tune(device, given.precision)
+            job.tune(device.split(",")[0], given.precision)
         if given.dry_run:
             say(job)
             return
@@ -166,7 +166,12 @@ def _parser() -> "ArgumentParser":
         default=False,
         help="pad to the network's stride, crop back",
     )
-    parser.add_argument("--device", type=str, default="auto", help="cpu, cuda, mps or auto")
+    parser.add_argument(
+        "--device",
+        type=str,
+        default="auto",
+        help="cpu, cuda, cuda:0,cuda:1, mps or auto: all GPUs that there are",
+    )
     parser.add_argument("--format", type=Literal["tif", "png", "exr"], default="tif")
     parser.add_argument("--bits", type=Literal[8, 16, 32], default=16, help="EXR: 16 or 32")
     parser.add_argument("--compression", type=Literal["zlib", "zstd", "none"], default="zlib")
@@ -351,10 +356,11 @@ def _device(name: str) -> str:
 
     if name == "auto":
         if torch.cuda.is_available():
-            return "cuda"
+            return ",".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name) + 1
+        for one in name.split(","):
+            torch.zeros(1, device=one) + 1
     except Exception as error:  # each backend raises types of its own
         raise InputError(
             f"--device {name}: {str(error).splitlines()[0]}",

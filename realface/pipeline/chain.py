@@ -1,5 +1,6 @@
 """Translators that run one after the other on the same window."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,13 @@ class Chain:
         for translator, _ in self.links:
             translator.to(device)
             translator.generator.to(memory_format=form)  # type: ignore[call-overload]
+
+    def on(self, devices: Sequence[str]) -> "list[Chain]":
+        """The chain itself, moved to the device, or a copy of it on each of several."""
+        chains = [self] if len(devices) == 1 else [copy.deepcopy(self) for _ in devices]
+        for chain, device in zip(chains, devices, strict=True):
+            chain.to(device)
+        return chains
 
     def __call__(
         self, maps: Mapping[str, Tensor], precision: Precision = "float32"

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from realface.errors import FailureError, InputError, is_out_of_memory
@@ -35,7 +34,8 @@ from realface.pipeline.results import (
 from realface.pipeline.stages import Stage, chains, given_kinds, lay_windows
 from realface.pipeline.tuning import batch_timer, feasible
 from realface.shading.capture import squeezed
-from realface.tiling.engine import Source, Stitched, stitch
+from realface.tiling.bands import stitch_on
+from realface.tiling.engine import Source, Stitched, WindowFunction
 from realface.tiling.pad import cropped, padded
 from realface.tiling.plan import Plan
 from realface.tiling.squeeze import Squeezed
@@ -153,7 +153,7 @@ class Job:
                 )
         return placement
 
-    def tune(self, device: torch.device | str, precision: Precision = "float32") -> None:
+    def tune(self, device: str, precision: Precision = "float32") -> None:
         """Choose each stage's windows by measuring a few on the device, on made-up maps.
 
         Where windows are cut to agree, the size with the least time for the whole map is taken;
@@ -164,7 +164,7 @@ class Job:
         """
         self.stages = [self._tuned(stage, device, precision) for stage in self.stages]
 
-    def _tuned(self, stage: Stage, device: torch.device | str, precision: Precision) -> Stage:
+    def _tuned(self, stage: Stage, device: str, precision: Precision) -> Stage:
         plans = [stage.plan]
         if stage.agree and not stage.plan.ramp and "window" not in self._layout:
             plans = feasible(
@@ -185,7 +185,7 @@ class Job:
         self,
         output: Path,
         *,
-        device: torch.device | str = "cpu",
+        device: str = "cpu",
         form: Format = "tif",
         bits: int = 16,
         compression: Compression = "zlib",
@@ -202,7 +202,8 @@ class Job:
 
         Args:
             output: The folder.
-            device: Where the networks run.
+            device: Where the networks run; several with commas between share each map, where
+                its windows are cut.
             form: File format of the maps.
             bits: Per channel: 8 or 16, for EXR 16 (half) or 32.
             compression: Of TIFF.
@@ -271,7 +272,7 @@ class Job:
         records: Mapping[str, MapRecord],
         made: Mapping[str, Path],
         mark: str,
-        device: torch.device | str,
+        device: str,
         compression: Compression,
         precision: Precision,
         progress: Progress | None,
@@ -283,13 +284,17 @@ class Job:
             if progress is not None:
                 progress(stage.title, done, total)
 
-        def fn(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-            return fill_outside(stage.chain(maps, precision), maps, self.outside)
+        def runs_on(chain: Chain) -> WindowFunction:
+            return lambda maps: fill_outside(chain(maps, precision), maps, self.outside)
 
         def blank(maps: dict[str, Tensor]) -> dict[str, Tensor]:
             return {kind: blank_map(kind, maps, self.outside) for kind in stage.outputs}
 
-        stage.chain.to(device)
+        devices = device.split(",")
+        workers = [
+            (runs_on(chain), where)
+            for chain, where in zip(stage.chain.on(devices), devices, strict=True)
+        ]
         try:
             while True:
                 try:
@@ -300,12 +305,11 @@ class Job:
                             )
                             for kind, path in paths.items()
                         }
-                        return stitch(
-                            fn,
+                        return stitch_on(
+                            workers,
                             sources,
                             {kind: cropped(one, self.size) for kind, one in writers.items()},
                             stage.plan,
-                            device=device,
                             counted="mask" if "mask" in stage.inputs else None,
                             blank=blank if "mask" in stage.inputs else None,
                             done=partial(_all_have, list(writers.values()), self.size),

@@ -377,8 +377,11 @@ def _within(picked: Tensor, kept: Span) -> tuple[slice, Tensor]:
 
 
 def _field(table: list[Moments], laid: Plan, stride: int, position: Position) -> StatisticsField:
-    """Row by row in the table, as the windows run."""
-    cells = [moments.result() for moments in table]
+    """A field from a table, row by row as windows run; where nothing counts, the map's own."""
+    over_all = Moments()
+    for moments in table:
+        over_all.merge(moments)
+    cells = [(moments if moments.count else over_all).result() for moments in table]
     shape = len(laid.rows), len(laid.columns)
     mean, variance = (
         torch.stack([getattr(cell, name) for cell in cells], dim=1).unflatten(1, shape)

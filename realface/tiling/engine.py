@@ -87,6 +87,7 @@ def stitch(
     counted: str | None = None,
     blank: WindowFunction | None = None,
     done: Callable[[Span, Span], bool] | None = None,
+    rows: range | None = None,
     progress: Progress | None = None,
 ) -> Stitched:
     """Run ``fn`` on overlapping windows and join what it returns into full-size maps.
@@ -111,6 +112,7 @@ def stitch(
             above 0.5; None: ``fn`` runs on all.
         done: Whether all that is kept of a window, rows and columns of the map, is in every
             sink from an earlier run; such windows are left out.
+        rows: The rows of windows to run, one after the other; None: all.
         progress: Called after each batch with the windows done and their total.
 
     Returns:
@@ -124,13 +126,14 @@ def stitch(
     _check_sizes(source, plan)
     work = _Work(fn, source, sink, plan, torch.device(device), counted, blank)
     started = time.perf_counter()
-    places = [(row, column) for row in range(len(plan.rows)) for column in range(len(plan.columns))]
-    rows, columns = plan.kept_rows, plan.kept_columns
-    left = [at for at in places if done is None or not done(rows[at[0]], columns[at[1]])]
+    running = range(len(plan.rows)) if rows is None else rows
+    places = [(row, column) for row in running for column in range(len(plan.columns))]
+    down, across = plan.kept_rows, plan.kept_columns
+    left = [at for at in places if done is None or not done(down[at[0]], across[at[1]])]
     kept = len(places) - len(left)
     for finished in work.run(left, plan.batch):
         if progress is not None:
-            progress(kept + finished, plan.windows)
+            progress(kept + finished, len(places))
     disagreement = {name: meter.result() for name, meter in work.meters.items()}
     seconds = time.perf_counter() - started
     return Stitched(

@@ -213,7 +213,7 @@ def exact_plan(
             f"windows with a centre: at least {least} px a side",
             "give a larger --window, or fade windows that disagree at their borders: --blend hann",
         )
-    return min(made, key=lambda one: (one.redundancy, one.windows))
+    return min(made, key=lambda one: (one.redundancy, one.windows, max(one.window)))
 
 
 def _sides(
@@ -229,7 +229,8 @@ def _sides(
         if width <= overlap and width < size[1]:
             continue
         long = max(height, width) > max(window, _ELONGATION * min(height, width))
-        if not long or height == size[0] or width == size[1]:
+        thin = height == size[0] <= window or width == size[1] <= window
+        if not long or thin:
             yield height, width
         elif height < width:
             return
