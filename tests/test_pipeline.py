@@ -610,3 +610,13 @@ def test_half_precision_is_near_full_precision(tmp_path, face):
     Job(Subject(face), trained).run(tmp_path / "half", precision="bfloat16")
     full, half = (read(tmp_path / name, "diffuse_albedo") for name in ("full", "half"))
     assert 0 < (full - half).abs().mean() < 0.01
+
+
+def test_two_devices_make_the_map_of_one(tmp_path, face, caplog):
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    Job(Subject(face), trained, window=52).run(tmp_path / "two", device="cpu,cpu")
+    Job(Subject(face), trained, window=52).run(tmp_path / "one")
+    one, two = (read(tmp_path / name, "specular_albedo") for name in ("one", "two"))
+    assert torch.equal(one, two)
+    Job(Subject(face), trained, window=52, overlap=16).run(tmp_path / "faded", device="cpu,cpu")
+    assert "run on cpu alone" in caplog.text

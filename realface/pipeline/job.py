@@ -291,6 +291,9 @@ class Job:
             return {kind: blank_map(kind, maps, self.outside) for kind in stage.outputs}
 
         devices = device.split(",")
+        if stage.plan.ramp and len(devices) > 1:
+            log.warning("%s: windows that are cross-faded run on %s alone", stage.title, devices[0])
+            del devices[1:]
         workers = [
             (runs_on(chain), where)
             for chain, where in zip(stage.chain.on(devices), devices, strict=True)

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from realface.networks.norms import InstanceNorm, normalisation
+from realface.networks.generator import GlobalGenerator
+from realface.networks.norms import (
+    ChannelStatistics,
+    InstanceNorm,
+    instance_norms,
+    is_local,
+    normalisation,
+    release,
+    without_norms,
+)
 
 
 def test_each_channel_of_each_sample_gets_zero_mean_and_unit_variance():
@@ -50,3 +59,61 @@ def test_gradient():
 def test_none_changes_nothing():
     x = torch.randn(1, 2, 3, 3)
     assert torch.equal(normalisation("none")(x), x)
+
+
+def statistics_of(x: torch.Tensor) -> ChannelStatistics:
+    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    return ChannelStatistics(mean, variance)
+
+
+def frozen(statistics: ChannelStatistics) -> InstanceNorm:
+    norm = InstanceNorm()
+    norm.statistics = statistics
+    return norm
+
+
+def test_frozen_by_its_own_statistics_it_is_itself():
+    x = 5 + 3 * torch.randn(1, 4, 16, 16)
+    torch.testing.assert_close(frozen(statistics_of(x))(x), InstanceNorm()(x), atol=1e-5, rtol=0)
+
+
+def test_frozen_every_texel_is_by_itself():
+    x = torch.randn(2, 3, 16, 24)
+    norm = frozen(statistics_of(x))
+    for part in (x[..., 3:14, 5:].contiguous(), x[1:, :, :7].contiguous()):
+        top, left = (3, 5) if part.shape[0] == 2 else (0, 0)
+        whole = norm(x)[-part.shape[0] :, :, top:, left:][..., : part.shape[2], : part.shape[3]]
+        assert torch.equal(norm(part), whole)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_frozen_statistics_are_not_of_the_features_precision(kind):
+    """A variance of 1e8 is beyond float16."""
+    x = 1e4 * torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    norm = frozen(statistics_of(x))
+    made = norm(x.to(kind))
+    assert made.dtype == kind
+    torch.testing.assert_close(made.float(), norm(x), atol=0.05, rtol=0.02)
+
+
+def test_frozen_statistics_are_no_part_of_the_weights():
+    network = GlobalGenerator(1, 1, base_channels=2, downsamples=1, blocks=1)
+    before = set(network.state_dict())
+    assert not is_local(network)
+    for norm in instance_norms(network):
+        norm.statistics = statistics_of(torch.randn(1, 2, 4, 4))
+    assert set(network.state_dict()) == before
+    assert is_local(network)
+    release(network)
+    assert not is_local(network)
+
+
+def test_without_norms_is_undone_after_an_error():
+    network = torch.nn.Sequential(frozen(statistics_of(torch.randn(1, 2, 4, 4))), InstanceNorm())
+    before = [norm.statistics for norm in network]
+    x = torch.randn(1, 2, 4, 4)
+    with without_norms(network):
+        assert torch.equal(network(x), x)
+    with pytest.raises(RuntimeError), without_norms(network):
+        raise RuntimeError
+    assert [norm.statistics for norm in network] == before
