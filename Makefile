@@ -7,10 +7,10 @@ export PYTHONUNBUFFERED := 1
 .PHONY: demo demo-full test lint clean
 
 demo: $(VENV)/installed
-	sh examples/demo.sh demo 1024 1536 768 192 15 6
+	sh examples/demo.sh demo 1024 1536 768 15 6
 
 demo-full: $(VENV)/installed
-	sh examples/demo.sh demo-full 4096 6144 1536 384 64 3
+	sh examples/demo.sh demo-full 4096 6144 1536 64 3
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile

@@ -1,13 +1,13 @@
 #!/bin/sh
 # The whole job on procedural subjects: nothing to download, no GPU, no licence.
 #
-#   sh examples/demo.sh OUT HEIGHT WIDTH WINDOW OVERLAP PATCHES SUBJECTS
+#   sh examples/demo.sh OUT HEIGHT WIDTH WINDOW PATCHES SUBJECTS
 #
 # Subjects are made and packed, the four translators trained for a moment each, and the maps of a
 # face that none of them has seen stitched from their checkpoints. Run again, it goes on from
 # where it stopped.
 set -eu
-out=$1 height=$2 width=$3 window=$4 overlap=$5 patches=$6 subjects=$7
+out=$1 height=$2 width=$3 window=$4 patches=$5 subjects=$6
 bin=${BIN:-.venv/bin}
 face=$out/face/synthetic-000008
 
@@ -30,9 +30,9 @@ train specular_albedo 2
 train diffuse_normals 1
 train specular_normals 1
 "$bin/python" infer.py --input "$face" --output "$out/maps" --window "$window" \
-    --overlap "$overlap" --checkpoint "$out"/runs/*/checkpoints/last.ckpt
+    --checkpoint "$out"/runs/*/checkpoints/last.ckpt
 if [ "$width" -le 2048 ]; then # the peer, the map in one piece, must fit into memory
-    "$bin/python" benchmarks/seams.py --input "$face" --window "$window" --overlap "$overlap" \
+    "$bin/python" benchmarks/seams.py --input "$face" --window "$window" \
         --checkpoint "$out"/runs/*/checkpoints/last.ckpt
 fi
 echo "look at $out/maps/contact_sheet.png"

@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+_CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+EXAMPLES = _CODE.findall(README)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -18,8 +19,14 @@ def test_python_examples_run(example):
     assert 0.05 < names["texture"].mean() < 0.95
 
 
+def test_the_stitching_example_runs():
+    for example in _CODE.findall((ROOT / "docs/stitching.md").read_text(encoding="utf-8")):
+        exec(example, {})
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/data.md", "docs/mitsuba.md", "docs/training.md"]
+    "page",
+    ["README.md", "docs/data.md", "docs/mitsuba.md", "docs/stitching.md", "docs/training.md"],
 )
 def test_pictures_and_pages_are_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
