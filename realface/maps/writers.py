@@ -129,8 +129,9 @@ class TiffWriter:
     """Writes a tiled TIFF as windows come, in any order; threads compress behind the caller's back.
 
     Only tiles that are begun and not full are held, which lie along the rim of what is written,
-    and at most `_QUEUED` bytes of full ones. To be used in a ``with`` block. Tiles reach the file in the order in which they were
-    filled, so that the same windows make the same bytes.
+    and at most `_QUEUED` bytes of full ones. Tiles reach the file in the order in which they were
+    filled, so that the same windows make the same bytes. The file is open within the ``with``
+    block and no longer.
     """
 
     def __init__(
