@@ -81,10 +81,16 @@ def infer(arguments: Sequence[str]) -> None:
         )
     for title, stitched in results.items():
         say(f"{title}: {stitched}")
+    from realface.report.seam_map import write_seam_map
     from realface.report.sheet import write_sheet
 
     sheet = given.output / "contact_sheet.png"
     write_sheet(given.output, sheet, inputs=subject.folder)
+    measured = {
+        kind: one for stitched in results.values() for kind, one in stitched.disagreement.items()
+    }
+    if write_seam_map(measured, given.output / "seams.png"):
+        say(f"where windows differed: {given.output / 'seams.png'}")
     say(f"maps and {sheet.name} in {given.output}")
 
 
