@@ -58,8 +58,9 @@ def frozen_statistics(
     - ``exact``: the whole image's own, norm after norm: all windows run up to the first norm, then
       with that one frozen up to the second, and so on. Costs half as many runs of the map as there
       are norms, about; equal to rounding where the plan's margin is the network's.
-    - ``thumbnail``: those of the map at half its size, run in one piece. A quarter of the map's
-      pixels, but all at once: memory follows the map.
+    - ``thumbnail``: those of the map at half its size, run in one piece; the usual choice. A
+      quarter of the map's pixels, but all at once: memory follows the map. Near the whole image's
+      where the network is trained (`benchmarks/norm_statistics.py`), not with random weights.
     - ``pooled``: those of one run of live windows, pooled over what is kept of them.
     - ``patch``: those of live patches of the training's size, interpolated between their centres:
       not the whole image's, but what the network was trained with.
