@@ -93,9 +93,10 @@ def stitch(
     """Run ``fn`` on overlapping windows and join what it returns into full-size maps.
 
     Windows run row by row, left to right, ``plan.batch`` at once, under ``torch.inference_mode``;
-    the next ones are read meanwhile. Of each window the plan's kept part goes to the sinks, each
-    pixel once: as it is, or, within the plan's ramps, as the sum of neighbours weighted in
-    float32, whatever ``fn``'s dtype. Where memory runs out, batches are halved.
+    meanwhile the next ones are read and the ones before are written, each on a thread of its own.
+    Of each window the plan's kept part goes to the sinks, each pixel once: as it is, or, within the
+    plan's ramps, as the sum of neighbours weighted in float32, whatever ``fn``'s dtype. Where
+    memory runs out, batches are halved.
 
     Args:
         fn: Takes the sources' windows by name, ``(B, C, h, w)`` float32 on ``device``, and
@@ -162,17 +163,18 @@ class _Work:
         self._rows, self._columns = plan.kept_rows, plan.kept_columns
 
     def run(self, places: Sequence[Place], batch: int) -> Iterator[int]:
-        """All windows, in batches; yields how many are finished."""
+        """All windows, in batches; yields how many are computed."""
         first = 0
-        with ThreadPoolExecutor(1, "read") as reader:
-            ahead: Future[dict[str, Tensor]] | None = None
+        ahead: Future[dict[str, Tensor]] | None = None
+        behind: Future[None] | None = None
+        with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
             while first < len(places):
                 now = places[first : first + batch]
                 inputs = ahead.result() if ahead else self._read(now)
                 following = places[first + len(now) : first + len(now) + batch]
                 ahead = reader.submit(self._read, following) if following else None
                 try:
-                    self._finish(now, inputs)
+                    kept, counts = self._compute(now, inputs)
                 except (RuntimeError, MemoryError) as error:
                     if batch == 1 or not is_out_of_memory(error):
                         raise
@@ -180,8 +182,13 @@ class _Work:
                     log.warning("out of memory: going on with batches of %d windows", batch)
                     continue
                 del inputs
+                if behind is not None:
+                    behind.result()
+                behind = writer.submit(self._join, now, kept, counts)
                 first += len(now)
                 yield first
+            if behind is not None:
+                behind.result()
 
     def _read(self, places: Sequence[Place]) -> dict[str, Tensor]:
         """Copy windows of the sources into batches: ``fn`` may write into them."""
@@ -206,8 +213,10 @@ class _Work:
         assert batch is not None  # a batch holds at least one window
         return batch
 
-    def _finish(self, places: Sequence[Place], inputs: dict[str, Tensor]) -> None:
-        """Predict, check, measure and join some windows."""
+    def _compute(
+        self, places: Sequence[Place], inputs: dict[str, Tensor]
+    ) -> tuple[list[dict[str, Tensor]], list[Tensor | None]]:
+        """What is kept of some windows, and which of its texels count."""
         # Before ``fn`` runs, which may write into its inputs.
         counts = None if self.counted is None else inputs[self.counted][:, 0] > 0.5
         full = [
@@ -215,20 +224,19 @@ class _Work:
             for index in range(len(places))
             if self.blank is None or counts is None or bool(counts[index].any())
         ]
-        kept: dict[int, dict[str, Tensor]] = {}
+        kept: list[dict[str, Tensor]] = [{} for _ in places]
         for indices, function, device in self._parts(len(places), full):
             outputs = self._predict(function, _select(inputs, indices), device)
             for name, values in outputs.items():
                 _check_shape(name, values, (len(indices), *self.plan.window))
-            for position, index in enumerate(indices):
-                crop = (slice(None), *self._kept(places[index]))
-                kept[index] = {name: values[position][crop] for name, values in outputs.items()}
-        # Only now, whole: a batch that runs out of memory is computed again.
-        for index, at in enumerate(places):
-            counting = None if counts is None else counts[index][self._kept(at)]
-            for name, values in kept[index].items():
-                self._join(name, at, values.to("cpu", torch.float32), counting)
+                for position, index in enumerate(indices):
+                    crop = values[position][(slice(None), *self._kept(places[index]))]
+                    # A copy, since ``fn`` may use its output's memory again.
+                    kept[index][name] = crop.to("cpu", torch.float32, copy=True)
         self.blanks += len(places) - len(full)
+        if counts is None:
+            return kept, [None] * len(places)
+        return kept, [counts[index][self._kept(at)] for index, at in enumerate(places)]
 
     def _parts(
         self, windows: int, full: Sequence[int]
@@ -271,10 +279,18 @@ class _Work:
         down, across = (slice(first - start, last - start) for (start, _), (first, last) in spans)
         return down, across
 
-    def _join(self, name: str, at: Place, values: Tensor, counting: Tensor | None) -> None:
-        _check_finite(name, values, at, self.plan)
-        self.meters[name].add(*at, values, counting)
-        self.joins[name].add(*at, values)
+    def _join(
+        self,
+        places: Sequence[Place],
+        kept: Sequence[dict[str, Tensor]],
+        counts: Sequence[Tensor | None],
+    ) -> None:
+        """Check, measure and join some windows, on a thread of its own."""
+        for at, made, counting in zip(places, kept, counts, strict=True):
+            for name, values in made.items():
+                _check_finite(name, values, at, self.plan)
+                self.meters[name].add(*at, values, counting)
+                self.joins[name].add(*at, values)
 
 
 def _select(inputs: dict[str, Tensor], indices: Sequence[int]) -> dict[str, Tensor]:

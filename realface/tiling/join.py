@@ -14,7 +14,7 @@ class Sink(Protocol):
     """Where an output map goes, in rectangles that cover it once."""
 
     def write(self, y: int, x: int, values: Tensor) -> None:
-        """Take finished values.
+        """Take finished values, on a thread of its own.
 
         Args:
             y: Row of their upper edge [px].

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import Future
 
 import pytest
 from torch.profiler import ProfilerActivity, profile
@@ -6,6 +7,31 @@ from torch.profiler import ProfilerActivity, profile
 from realface.tiling.engine import stitch
 from realface.tiling.plan import plan
 from tests.tiling.maps import Ledger, Rows
+
+
+class InPlace:
+    """Stands for the engine's threads: torch's profiler sees one thread only."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, work, *arguments):
+        done = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realface.tiling.engine.ThreadPoolExecutor", InPlace)
+        yield
 
 
 def peak_of_stitch(laid, folder):
@@ -36,7 +62,7 @@ def low_peak(tmp_path_factory):
 
 def test_peak_does_not_grow_with_the_height(low_peak, tmp_path):
     high = peak_of_stitch(plan((8192, 512), window=128, overlap=32), tmp_path)
-    assert high <= 1.15 * low_peak  # whether a window is read ahead at the peak is chance
+    assert high <= 1.05 * low_peak
     assert high < 8192 * 512 * 3 * 4 / 10  # a tenth of one map
 
 
