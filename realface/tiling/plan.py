@@ -82,15 +82,16 @@ class Plan:
     def peak_memory(self) -> int:
         """Estimate of what ``stitch`` holds at once on the CPU [bytes].
 
-        Two batches of windows read, one of them ahead, and two predicted, one of them being
-        written; the ramps carried to the windows on the right and below. Without the network's
-        own memory, the sources' and the sinks'. Does not depend on the map's height.
+        Two batches of windows read, one of them ahead; one predicted, and what is kept of it and
+        of the one before; the ramps carried to the windows on the right and below. Without the
+        network's own memory, the sources' and the sinks'. Does not depend on the map's height.
         """
         read, written = self.channels
         height, width = self.window
-        windows = 2 * min(self.batch, len(self.columns)) * (read + written) * height * width
+        batch = min(self.batch, self.windows) * (2 * read + 3 * written)
+        single = read + (written if self.ramp else 0)  # as the source gives it; as it is faded
         carried = written * self.ramp * (2 * self.size[1] + height)
-        return _FLOAT32 * (windows + carried)
+        return _FLOAT32 * ((batch + single) * height * width + carried)
 
     def __str__(self) -> str:
         down, across = (_range(*overlap) for overlap in self.overlaps)
