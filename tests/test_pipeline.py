@@ -619,4 +619,47 @@ def test_two_devices_make_the_map_of_one(tmp_path, face, caplog):
     one, two = (read(tmp_path / name, "specular_albedo") for name in ("one", "two"))
     assert torch.equal(one, two)
     Job(Subject(face), trained, window=52, overlap=16).run(tmp_path / "faded", device="cpu,cpu")
-    assert "run on cpu alone" in caplog.text
+    assert "runs on cpu alone" in caplog.text
+
+
+# Networks with instance norm.
+
+
+@pytest.mark.parametrize("mode", ["thumbnail", "exact", "pooled", "patch", "live"])
+def test_statistics_of_the_map_make_windows_agree(tmp_path, mode):
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(["specular_albedo"], folder=tmp_path, norm="instance")
+    job = Job(Subject(face), trained, window=92, overlap=56, statistics=mode)
+    result = job.run(tmp_path / "faded")["specular_albedo"].disagreement["specular_albedo"]
+    assert result.values > 0
+    assert (result.max < 1e-5) == (mode != "live")
+    job = Job(Subject(face), trained, window=92, statistics=mode)
+    assert job.stages[0].agree == (mode != "live")
+    job.run(tmp_path / "out")
+    if mode == "exact":
+        Job(Subject(face), trained, window=192, statistics="live").run(tmp_path / "one")
+        torch.testing.assert_close(
+            read(tmp_path / "out", "specular_albedo"), read(tmp_path / "one", "specular_albedo"),
+            atol=2 * LEVEL, rtol=0,
+        )  # fmt: skip
+
+
+def test_a_tolerance_buys_a_smaller_margin(tmp_path, caplog):
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    with caplog.at_level(logging.INFO, "realface"):
+        Job(Subject(face), trained, window=92, tolerance="8-bit").run(tmp_path / "out")
+    assert "borders reach 20 px in" in caplog.text
+    Job(Subject(face), trained).run(tmp_path / "one")
+    error = read(tmp_path / "out", "specular_albedo") - read(tmp_path / "one", "specular_albedo")
+    assert error.abs().max() < 2 / 255  # measured on two strips, not on all of the map
+
+
+def test_fused_translators_with_norms_need_live_statistics(tmp_path, face):
+    trained = translators(folder=tmp_path, norm="instance")
+    refused_job = {"fused": True, "window": 84}
+    with pytest.raises(InputError, match="--statistics thumbnail with --fused"):
+        Job(Subject(face), trained, **refused_job)
+    Job(Subject(face), trained, statistics="live", overlap=16, **refused_job)
+    with pytest.raises(InputError, match="--tolerance 8-bit with --fused"):
+        Job(Subject(face), translators(folder=tmp_path), tolerance="8-bit", **refused_job)

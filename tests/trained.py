@@ -17,12 +17,13 @@ INPUTS = {
 }
 
 
-def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
-    """A small generator, multiples of 4 px, without a norm: windows may agree exactly.
+def translator(kind: str, *, seed: int = 0, norm: str = "none", **about) -> TrainedTranslator:
+    """A small generator, multiples of 4 px; without a norm windows agree exactly.
 
     Args:
         kind: The map that it makes, or ``joint``.
         seed: Of its weights.
+        norm: Of its layers.
         **about: Of the descriptor; ``inputs``, ``space`` and ``frame_millimetres`` too.
     """
     torch.manual_seed(seed)
@@ -36,7 +37,7 @@ def translator(kind: str, *, seed: int = 0, **about) -> TrainedTranslator:
         base_channels=2,
         downsamples=2,
         blocks=1,
-        norm="none",
+        norm=norm,
         residual_channels=residual,
     )
     for parameter in generator.parameters():  # fresh heads are nearly zero: make them matter

@@ -63,7 +63,15 @@ def infer(arguments: Sequence[str]) -> None:
             folder = Path(scratch) / "input" if scratch else given.output / "input"
             check_output(given.output, folder)
             subject = _subject_of_texture(given, folder, translators, layout)
-        job = Job(subject, translators, fused=given.fused, outside=given.outside, **layout)
+        job = Job(
+            subject,
+            translators,
+            fused=given.fused,
+            outside=given.outside,
+            statistics=given.statistics,
+            tolerance=given.tolerance,
+            **layout,
+        )
         if given.dry_run or given.window == "auto":
             job.tune(device.split(",")[0], given.precision)
         if given.dry_run:
@@ -141,7 +149,9 @@ def _parser() -> "ArgumentParser":
         "hann; avatarme: its windows of 1536 px, 768 px apart, faded over 384 px",
     )
     parser.add_argument(
-        "--overlap", type=int, help="of windows in px; given, windows are faded (default: 384)"
+        "--overlap",
+        type=int,
+        help="of windows in px; given, windows are faded; else a quarter of a faded window",
     )
     parser.add_argument(
         "--fused",
@@ -156,6 +166,19 @@ def _parser() -> "ArgumentParser":
         type=Literal["constant", "input", "padded"],
         default="constant",
         help="what maps hold outside the mask: constant, the input, or padded islands",
+    )
+    parser.add_argument(
+        "--statistics",
+        type=Literal["thumbnail", "exact", "pooled", "patch", "live"],
+        default="thumbnail",
+        help="of instance norms: taken once for the map, so that windows agree; live: each "
+        "window's own",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=Literal["exact", "16-bit", "8-bit"],
+        default="exact",
+        help="a smaller margin of windows, with which they differ from the whole image by no more",
     )
     parser.add_argument(
         "--precision",
@@ -279,7 +302,7 @@ def _subject_of_texture(
     # Before the long bake.
     _check_baked_kinds(texture, translators)
     for chain in chains(translators, given.fused):
-        agree = not chain.spatial_statistics
+        agree = not chain.spatial_statistics or given.statistics != "live"
         lay_windows((height, width), chain, chain.kinds, agree=agree, **layout)
     files = [path for path in (texture, given.mesh, given.mask) if path is not None]
     stamp = _stamp(files, given.millimetres_per_unit)

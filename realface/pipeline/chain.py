@@ -1,6 +1,5 @@
 """Translators that run one after the other on the same window."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from realface.maps.kinds import KINDS
 from realface.networks.channels import source_kind
+from realface.tiling.engine import WindowFunction
 from realface.weights import TrainedTranslator
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -21,14 +21,20 @@ class Chain:
 
     Args:
         links: Each translator with the maps that are wanted of it, in the order in which they run.
+        functions: What is called in the translators' place, from maps to maps; None: themselves.
 
     Attributes:
         links: As given.
         outputs: The maps that are wanted.
     """
 
-    def __init__(self, links: Sequence[tuple[TrainedTranslator, tuple[str, ...]]]) -> None:
+    def __init__(
+        self,
+        links: Sequence[tuple[TrainedTranslator, tuple[str, ...]]],
+        functions: Sequence[WindowFunction] | None = None,
+    ) -> None:
         self.links = tuple(links)
+        self._functions = tuple(functions or (translator for translator, _ in self.links))
         self.outputs = tuple(kind for _, outputs in self.links for kind in outputs)
 
     @property
@@ -88,13 +94,6 @@ class Chain:
             translator.to(device)
             translator.generator.to(memory_format=form)  # type: ignore[call-overload]
 
-    def on(self, devices: Sequence[str]) -> "list[Chain]":
-        """The chain itself, moved to the device, or a copy of it on each of several."""
-        chains = [self] if len(devices) == 1 else [copy.deepcopy(self) for _ in devices]
-        for chain, device in zip(chains, devices, strict=True):
-            chain.to(device)
-        return chains
-
     def __call__(
         self, maps: Mapping[str, Tensor], precision: Precision = "float32"
     ) -> dict[str, Tensor]:
@@ -110,8 +109,8 @@ class Chain:
         device = next(iter(maps.values())).device.type
         half = precision != "float32"
         with torch.autocast(device, getattr(torch, precision), enabled=half):
-            for translator, outputs in self.links:
-                predicted = translator(known)
+            for function, (_, outputs) in zip(self._functions, self.links, strict=True):
+                predicted = function(known)
                 made |= {kind: predicted[kind] for kind in outputs}
                 known |= {
                     kind: made[kind] if KINDS[kind].is_vector else made[kind].clamp(0, 1)

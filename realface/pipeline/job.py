@@ -2,10 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from realface.maps.subject import Subject
 from realface.maps.writers import Compression, MapWriter, open_writer
 from realface.networks.channels import WHOLE_TEXTURE
 from realface.pipeline.chain import Chain, Precision
-from realface.pipeline.outside import ORIGIN, RIM, Outside, blank_map, fill_outside
+from realface.pipeline.outside import ORIGIN, RIM, Outside
 from realface.pipeline.results import (
     Done,
     check_output,
@@ -31,16 +30,16 @@ from realface.pipeline.results import (
     write_done,
     write_subject,
 )
-from realface.pipeline.stages import Stage, chains, given_kinds, lay_windows
+from realface.pipeline.run import StageRun, Tolerance
+from realface.pipeline.stages import Stage, chains, check_choices, given_kinds, lay_windows
+from realface.pipeline.statistics import Mode
 from realface.pipeline.tuning import batch_timer, feasible
 from realface.shading.capture import squeezed
-from realface.tiling.bands import stitch_on
-from realface.tiling.engine import Source, Stitched, WindowFunction
-from realface.tiling.pad import cropped, padded
+from realface.tiling.engine import Source, Stitched
+from realface.tiling.pad import padded
 from realface.tiling.plan import Plan
 from realface.tiling.squeeze import Squeezed
 from realface.tiling.tune import fastest
-from realface.tiling.windows import Span
 from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,6 @@ Progress = Callable[[str, int, int], None]
 BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (16, 32)}
 """What each format can hold, per channel."""
 
-_MOST_WINDOWS = 4096  # more of them would be of a few pixels
 _SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
 
 
@@ -66,12 +64,16 @@ class Job:
             other on the map: inputs are read once, intermediate maps stay in memory and are not
             rounded to files' bits; windows carry the sum of the margins.
         outside: What maps hold where the mask is not set.
+        statistics: Of instance norms: over the map, see `realface.pipeline.statistics`, so that
+            windows agree; ``live``: each window's own.
+        tolerance: A margin with which windows differ by no more from the whole image, measured
+            when the stage runs; ``exact``: by rounding alone.
         **layout: As `lay_windows`: ``window``, ``overlap``, ``blend``, ``margin``, ``batch``,
             ``pad``.
 
     Raises:
-        InputError: If a map is missing, damaged, of another size or space, or the size does not
-            fit the network.
+        InputError: If a map is missing, damaged, of another size or space, the size does not fit
+            the network, or choices do not go together.
     """
 
     def __init__(
@@ -81,12 +83,18 @@ class Job:
         *,
         fused: bool = False,
         outside: Outside = "constant",
+        statistics: Mode = "thumbnail",
+        tolerance: Tolerance = "exact",
         **layout: Any,
     ) -> None:
-        self.subject, self.outside, self._layout = subject, outside, layout
+        self.subject, self._layout = subject, layout
+        self.outside: Outside = outside
+        self.statistics: Mode = statistics
+        self.tolerance: Tolerance = tolerance
         self.pad = bool(layout.get("pad", False))
         self.size = subject.size()
         ordered = chains(translators, fused)
+        check_choices(ordered, statistics, tolerance)
         self._files = self._open(given_kinds(translators), ordered)
         self.stages = [self._stage(chain) for chain in ordered]
         self._placement = self._place(
@@ -120,7 +128,7 @@ class Job:
     def _stage(self, chain: Chain) -> Stage:
         mask = ("mask",) if "mask" in self._files else ()
         inputs = tuple(dict.fromkeys((*mask, *chain.kinds, *self._origins(chain))))
-        agree = not chain.spatial_statistics
+        agree = not chain.spatial_statistics or self.statistics != "live"
         return Stage(chain, self._lay(chain, inputs, agree), inputs, agree)
 
     def _lay(self, chain: Chain, inputs: tuple[str, ...], agree: bool, **changed: Any) -> Plan:
@@ -277,66 +285,36 @@ class Job:
         precision: Precision,
         progress: Progress | None,
     ) -> Stitched:
-        """Stitch one stage; where a single window is too large for memory, with smaller ones."""
+        """Stitch one stage into its files."""
         sources = {kind: self._source(kind, stage, records, made) for kind in stage.inputs}
 
         def report(done: int, total: int) -> None:
             if progress is not None:
                 progress(stage.title, done, total)
 
-        def runs_on(chain: Chain) -> WindowFunction:
-            return lambda maps: fill_outside(chain(maps, precision), maps, self.outside)
+        @contextmanager
+        def sinks() -> Iterator[dict[str, MapWriter]]:
+            with ExitStack() as stack:
+                yield {
+                    kind: stack.enter_context(
+                        open_writer(path, kind, records[kind], compression, job=mark)
+                    )
+                    for kind, path in paths.items()
+                }
 
-        def blank(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {kind: blank_map(kind, maps, self.outside) for kind in stage.outputs}
-
-        devices = device.split(",")
-        if stage.plan.ramp and len(devices) > 1:
-            log.warning("%s: windows that are cross-faded run on %s alone", stage.title, devices[0])
-            del devices[1:]
-        workers = [
-            (runs_on(chain), where)
-            for chain, where in zip(stage.chain.on(devices), devices, strict=True)
-        ]
-        try:
-            while True:
-                try:
-                    with ExitStack() as stack:
-                        writers = {
-                            kind: stack.enter_context(
-                                open_writer(path, kind, records[kind], compression, job=mark)
-                            )
-                            for kind, path in paths.items()
-                        }
-                        return stitch_on(
-                            workers,
-                            sources,
-                            {kind: cropped(one, self.size) for kind, one in writers.items()},
-                            stage.plan,
-                            counted="mask" if "mask" in stage.inputs else None,
-                            blank=blank if "mask" in stage.inputs else None,
-                            done=partial(_all_have, list(writers.values()), self.size),
-                            progress=report,
-                        )
-                except (RuntimeError, MemoryError) as error:
-                    smaller = self._smaller(stage) if is_out_of_memory(error) else None
-                    if smaller is None:
-                        raise
-                    stage = smaller
-                    log.warning("out of memory: going on with windows of %dx%d", *stage.plan.window)
-        finally:
-            stage.chain.to("cpu")
-
-    def _smaller(self, stage: Stage) -> Stage | None:
-        """The stage with windows of half the side, where they give the same maps."""
-        if not stage.agree or stage.plan.ramp or stage.plan.windows * 4 > _MOST_WINDOWS:
-            return None
-        window = int((stage.plan.window[0] * stage.plan.window[1]) ** 0.5 / 2)
-        try:
-            plan = self._lay(stage.chain, stage.inputs, stage.agree, window=window, batch=1)
-        except InputError:
-            return None
-        return replace(stage, plan=plan)
+        run = StageRun(
+            stage,
+            sources,
+            self.size,
+            lambda stage, **changed: self._lay(stage.chain, stage.inputs, stage.agree, **changed),
+            devices=device.split(","),
+            outside=self.outside,
+            statistics=self.statistics,
+            tolerance=self.tolerance,
+            precision=precision,
+            progress=report,
+        )
+        return run.into(sinks)
 
     def _source(
         self,
@@ -379,6 +357,7 @@ class Job:
         fewer may be computed at once.
         """
         files = [self._files[kind].path for kind in sorted(self._files)]
+        choices = (self.pad, self.outside, self.statistics, self.tolerance)
         upstream = [
             source
             for one in self.stages[: self.stages.index(stage) + 1]
@@ -397,20 +376,10 @@ class Job:
         ):
             windows = ("exact",)
         text = repr(
-            (stamps, plan.size, windows, records, compression, precision, self.pad, self.outside,
+            (stamps, plan.size, windows, records, compression, precision, choices,
              self._placement)
         )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _all_have(
-    writers: Sequence[MapWriter], size: tuple[int, int], rows: Span, columns: Span
-) -> bool:
-    """Whether an earlier run has left a part of the map in all of them."""
-    height, width = min(rows[1], size[0]) - rows[0], min(columns[1], size[1]) - columns[0]
-    if height <= 0 or width <= 0:  # of the padding alone
-        return True
-    return all(one.has(rows[0], columns[0], height, width) for one in writers)
 
 
 def check_format(form: Format, bits: int) -> None:

@@ -1,6 +1,6 @@
 """Which translator makes what, from what, in which order and by which windows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,9 +20,6 @@ Blend = Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"]
 where the network's statistics allow it. ``hann``, ``linear``, ``gaussian``: cross-fades.
 ``avatarme``: its windows of 1536 px, 768 px apart, with a linear fade over 384 px. ``auto``:
 ``cut`` where windows agree and no overlap is asked for, else ``hann``."""
-
-OVERLAP = 384
-"""Of windows that are faded, where none is given: a quarter of AvatarMe's [px]."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,9 @@ class Stage:
             return "windows differ in their norms' statistics; what they differ by is measured"
         dropped, margin = self.plan.margin or 0, self.chain.margin
         if dropped >= margin:
-            return f"as the whole image: borders reach {margin} px in, {dropped} px are dropped"
+            one = ", with one set of statistics" if self.chain.spatial_statistics else ""
+            reach = f"borders reach {margin} px in, {dropped} px are dropped"
+            return f"as the whole image{one}: {reach}"
         return f"borders reach {margin} px in, and only {dropped} px are dropped"
 
 
@@ -108,6 +107,27 @@ def chains(translators: Mapping[str, TrainedTranslator], fused: bool) -> list[Ch
     return [Chain(links)] if fused else [Chain([link]) for link in links]
 
 
+def check_choices(chains: Sequence[Chain], statistics: str, tolerance: str) -> None:
+    """Refuse what cannot be gathered or measured for several translators at once.
+
+    Raises:
+        InputError: With what can.
+    """
+    if all(len(chain.links) == 1 for chain in chains):
+        return
+    remedy = "leave --fused out, or this"
+    if tolerance != "exact":
+        raise InputError(
+            f"--tolerance {tolerance} with --fused", "margins that are measured singly", remedy
+        )
+    if statistics != "live" and any(chain.spatial_statistics for chain in chains):
+        raise InputError(
+            f"--statistics {statistics} with --fused, and translators with instance norm",
+            "statistics that are gathered singly, since each needs the maps before it",
+            remedy,
+        )
+
+
 def lay_windows(
     size: tuple[int, int],
     chain: Chain,
@@ -130,8 +150,8 @@ def lay_windows(
         agree: Whether windows agree but for their margins.
         window: Largest side of a window; where windows are cut and agree, of a square of the
             largest area [px].
-        overlap: Least overlap of neighbouring windows [px]; None: `OVERLAP`, or, where windows
-            are cut and agree, twice the margin.
+        overlap: Least overlap of neighbouring windows [px]; None: a quarter of the window,
+            or, where windows are cut and agree, twice the margin.
         blend: See `Blend`.
         margin: Dropped at windows' borders [px]; None: the chain's.
         batch: Windows computed at once.
@@ -161,13 +181,11 @@ def lay_windows(
                 channels=channels,
             )
         elif blend == "cut":
-            laid = faded(window=window, overlap=OVERLAP if overlap is None else overlap, ramp=0)
+            laid = faded(window=window, overlap=window // 4 if overlap is None else overlap, ramp=0)
         else:
             fade: Fade = "hann" if blend == "auto" else blend
-            overlap = OVERLAP if overlap is None else overlap
-            inside = overlap - 2 * next_multiple(margin, multiple) if agree else 0
-            ramp = inside if inside > 0 else None
-            laid = faded(window=window, overlap=overlap, ramp=ramp, fade=fade)
+            overlap = window // 4 if overlap is None else overlap
+            laid = faded(window=window, overlap=overlap, margin=margin if agree else 0, fade=fade)
     except InputError as error:
         given = f"{error.given}, for {', '.join(map(str, chain.sources))}"
         raise InputError(given, error.expected, error.remedy) from error

@@ -117,6 +117,7 @@ def plan(
     *,
     window: int = 1536,
     overlap: int = 384,
+    margin: int = 0,
     ramp: int | None = None,
     fade: Fade = "hann",
     multiple_of: int = 1,
@@ -129,8 +130,10 @@ def plan(
         size: Height and width of the map [px], multiples of ``multiple_of``.
         window: Largest side of a window [px]; AvatarMe (CVPR 2020) ran on 1536.
         overlap: Least number of pixels that neighbouring windows share [px].
-        ramp: How many of these are cross-faded, in their middle [px]; the rest is dropped. 0: a
-            cut. None: all of them, where three windows do not meet.
+        margin: How far a window's border reaches in [px]; a ramp keeps away from it, where the
+            overlap is long enough.
+        ramp: How many pixels are cross-faded, in the middle of the overlap; the rest is dropped.
+            0: a cut. None: all that the margin leaves and where three windows do not meet.
         fade: Form of the ramp, see `realface.tiling.blend`.
         multiple_of: Stride of the network [px].
         batch: Windows of one row to compute at once.
@@ -149,7 +152,8 @@ def plan(
     columns = axis_windows(size[1], window, overlap, multiple_of)
     widest = min(_room(rows), _room(columns))
     if ramp is None:
-        ramp = int(min(overlap, widest))
+        inside = overlap - 2 * next_multiple(margin, multiple_of)
+        ramp = int(min(inside if inside > 0 else overlap, widest))
     if not 0 <= ramp <= min(overlap, widest):
         raise InputError(
             f"ramp={ramp} with overlap={overlap} and windows of {_height(rows)}x{_height(columns)}",
