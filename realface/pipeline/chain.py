@@ -34,7 +34,8 @@ class Chain:
         functions: Sequence[WindowFunction] | None = None,
     ) -> None:
         self.links = tuple(links)
-        self._functions = tuple(functions or (translator for translator, _ in self.links))
+        itself: list[WindowFunction] = [translator for translator, _ in self.links]
+        self._functions = tuple(functions or itself)
         self.outputs = tuple(kind for _, outputs in self.links for kind in outputs)
 
     @property
