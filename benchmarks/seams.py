@@ -5,8 +5,8 @@
 For each map: the mean step across the window borders over the whole-image result's step on the
 same lines (1.00: no border shows), and beside it how far overlapping windows disagreed, since a
 ratio of 1 can hide a smeared tone; windows that are cut and not blended, as they are where no
-overlap is given and the network's margin is known, have none. The whole image is the peer: it must fit into memory. With
-``--limit``, exits with 1 where a ratio is above it.
+overlap is given and the network's margin is known, have none. The whole image is the peer: it must
+fit into memory. With ``--limit``, exits with 1 where a ratio is above it.
 """
 
 import argparse
