@@ -13,11 +13,14 @@ spread starts off any grid, float16 sums. ``abut`` is the floor: windows side by
 their borders.
 
 Networks have random weights: ``identity``; ``small``, six 3x3 convolutions of 16 channels, which
-reach 6 px; ``wide``, sixteen of them, which reach 32 px with its first 33x1 and 1x33; ``strided``,
-down and up by 2, on a grid of 2. Error is the largest and the mean difference from the network's
-result on the whole image; seam is the mean step across the windows' borders over the whole image's
-there. Memory is the process's peak above the interpreter, torch and the network, with both maps in
-it.
+reach 6 px; ``wide``, the same behind a 53-tap filter, which reach 32 px; ``strided``, down and up by
+2, on a grid of 2; ``global``, pix2pixHD's global generator with 16 base channels and statistics
+frozen on one crop, cut with 256 px of its 323 px margin, what one 16-bit level needs (give it
+``--window 3072 --engine ours abut``: with the peers it takes an hour).
+
+Error is the largest and the mean difference from the network's result on the whole image; seam is
+the mean step across the windows' borders over the whole image's there. Memory is the process's peak
+above interpreter, torch and network, with both maps in it.
 """
 
 import argparse
@@ -37,6 +40,8 @@ import torch
 from memory_peak import memory_now, memory_peak
 from torch import Tensor, nn
 
+from realface.networks.generator import GlobalGenerator
+from realface.networks.norms import ChannelStatistics, InstanceNorm, instance_norms
 from realface.tiling.engine import stitch
 from realface.tiling.plan import exact_plan, plan
 from realface.tiling.tensors import TensorSink, TensorSource
@@ -103,11 +108,28 @@ def strided() -> nn.Sequential:
     )  # fmt: skip
 
 
+def global_generator() -> nn.Module:
+    """pix2pixHD's, narrow, with the statistics of one crop."""
+    made = GlobalGenerator(3, 3, base_channels=16).eval()
+
+    def freeze(norm: InstanceNorm, given: tuple[Tensor]) -> None:
+        (features,) = given
+        norm.statistics = ChannelStatistics(features.mean((0, 2, 3)), features.var((0, 2, 3)))
+
+    hooks = [norm.register_forward_pre_hook(freeze) for norm in instance_norms(made)]
+    with torch.no_grad():
+        made(face_like(512, 512)[None])
+    for hook in hooks:
+        hook.remove()
+    return made
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "identity": (nn.Identity, 0, 1),
     "small": (small, 6, 1),
     "wide": (wide, 32, 1),
     "strided": (strided, 18, 2),
+    "global": (global_generator, 256, 16),
 }
 """Each with its margin and its stride [px]."""
 
@@ -116,6 +138,8 @@ def network(name: str) -> nn.Module:
     """With weights that keep the signal's scale."""
     torch.manual_seed(0)
     made = NETWORKS[name][0]().eval().requires_grad_(False)
+    if name == "global":
+        return made
     for layer in made.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             fan = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.weight.numel()
@@ -386,7 +410,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=6144)
     parser.add_argument("--window", type=int, default=1536)
     parser.add_argument("--overlap", type=float, default=0.25, help="of the peers and of blends")
-    parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=list(NETWORKS)[:4])
     parser.add_argument("--engine", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", help="folder that holds the peers' packages")

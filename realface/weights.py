@@ -261,6 +261,13 @@ def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generat
         raise ValueError(
             f"multiple_of={descriptor.multiple_of}, and its generator's is {generator.multiple_of}"
         )
+    reach = generator.receptive_margin + descriptor.interface.frame_reach
+    if descriptor.receptive_margin < reach:  # windows would be cut where their borders still show
+        raise ValueError(
+            f"receptive_margin={descriptor.receptive_margin}, and its generator's is {reach}"
+        )
+    if generator.spatial_statistics and not descriptor.spatial_statistics:
+        raise ValueError("spatial_statistics=False, and its generator has norms that take them")
     wide = {name: tensor.float().contiguous() for name, tensor in tensors.items()}
     generator.load_state_dict(wide, strict=True, assign=True)
     return generator

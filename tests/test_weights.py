@@ -222,3 +222,13 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(FailureError, match="No space left"):
         export_weights(translator("specular_albedo", seed=1, licence="other"), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_margin_that_is_too_small_is_refused(tmp_path):
+    path = export_weights(translator("specular_albedo"), tmp_path)
+    about = path.with_suffix(".json")
+    told = json.loads(about.read_text())
+    for name, value in (("receptive_margin", 3), ("multiple_of", 2)):
+        about.write_text(json.dumps({**told, name: value}))
+        with pytest.raises(InputError, match=name):
+            load_weights(tmp_path)
