@@ -13,8 +13,8 @@ spread starts off any grid, float16 sums. ``abut`` is the floor: windows side by
 their borders.
 
 Networks have random weights: ``identity``; ``small``, six 3x3 convolutions of 16 channels, which
-reach 6 px; ``wide``, the same behind a 53-tap filter, which reach 32 px; ``strided``, down and up by
-2, on a grid of 2; ``global``, pix2pixHD's global generator with 16 base channels and statistics
+reach 6 px; ``wide``, the same behind a 53-tap filter, which reach 32 px; ``strided``, down and up
+by 2, on a grid of 2; ``global``, pix2pixHD's global generator with 16 base channels and statistics
 frozen on one crop, cut with 256 px of its 323 px margin, what one 16-bit level needs (give it
 ``--window 3072 --engine ours abut``: with the peers it takes an hour).
 

@@ -64,13 +64,13 @@ class DisagreementMeter:
         """
         if not self._ramp:
             return
-        if counted is None:
-            counted = torch.ones(values.shape[1:], dtype=torch.bool)
         here, ramp = (self._rows[row][0], self._columns[column][0]), self._ramp
         if self._right is not None and self._right[0] == (row, column):
-            self._compare(self._right[1], values[:, :, :ramp], counted[:, :ramp], here)
+            self._compare(
+                self._right[1], values[:, :, :ramp], _part(counted, slice(None), slice(ramp)), here
+            )
         if (above := self._bottom.pop((row, column), None)) is not None:
-            self._compare(above, values[:, :ramp], counted[:ramp], here)
+            self._compare(above, values[:, :ramp], _part(counted, slice(ramp), slice(None)), here)
         self._right = None
         if column + 1 < len(self._columns):
             self._right = (row, column + 1), values[:, :, -ramp:].clone()
@@ -83,17 +83,19 @@ class DisagreementMeter:
         return Disagreement(mean, self._max, self._values, self._picture)
 
     def _compare(
-        self, one: Tensor, other: Tensor, counted: Tensor, corner: tuple[int, int]
+        self, strip: Tensor, other: Tensor, counted: Tensor | None, corner: tuple[int, int]
     ) -> None:
-        difference = (one - other).abs_()
-        at_counted = difference[:, counted]
-        if at_counted.numel() == 0:
-            return
-        # The mean is taken in float32 with pairwise sums, the total over windows in double.
-        self._sum += float(at_counted.mean()) * at_counted.numel()
-        self._max = max(self._max, float(at_counted.max()))
-        self._values += at_counted.numel()
-        self._draw(difference.amax(0) * counted, corner)
+        """Overwrites the strip with the difference."""
+        difference, channels = strip.sub_(other).abs_(), strip.shape[0]
+        if counted is not None:
+            difference *= counted
+        pixels = difference[0].numel() if counted is None else int(counted.sum())
+        # Over a strip in float32 with pairwise sums, over windows in double.
+        self._sum += float(difference.sum())
+        self._values += pixels * channels
+        largest = difference.amax(0)
+        self._max = max(self._max, float(largest.max()))
+        self._draw(largest, corner)
 
     def _draw(self, largest: Tensor, corner: tuple[int, int]) -> None:
         """Into the picture, the map's squares being those that start at multiples of ``CELL``."""
@@ -103,3 +105,7 @@ class DisagreementMeter:
         top, left = y // CELL, x // CELL
         part = self._picture[top : top + cells.shape[0], left : left + cells.shape[1]]
         torch.maximum(part, cells, out=part)
+
+
+def _part(counted: Tensor | None, rows: slice, columns: slice) -> Tensor | None:
+    return None if counted is None else counted[rows, columns]

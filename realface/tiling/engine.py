@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from realface.errors import FailureError, InputError, is_out_of_memory
 from realface.tiling.disagreement import Disagreement, DisagreementMeter
 from realface.tiling.join import Join, Sink
 from realface.tiling.plan import Plan
+from realface.tiling.slots import Slots
 from realface.tiling.windows import Span
 
 log = logging.getLogger(__name__)
@@ -101,7 +103,8 @@ def stitch(
     Args:
         fn: Takes the sources' windows by name, ``(B, C, h, w)`` float32 on ``device``, and
             returns at least the sinks' names, each ``(B, C, h, w)`` with any number of channels.
-            Its outputs are only read. ``B`` is smaller in the last batch.
+            Inputs are its own until it returns. Its outputs are only read. ``B`` is smaller in the
+            last batch.
         source: Input maps by name, all of the plan's size.
         sink: Where the output maps go, by name; other outputs of ``fn`` are dropped.
         plan: Windows, from ``plan.plan`` or ``plan.exact_plan``.
@@ -160,6 +163,9 @@ class _Work:
         self.joins = {name: Join(name, one, plan) for name, one in sink.items()}
         self.meters = {name: DisagreementMeter(plan) for name in sink}
         self.blanks, self.computing = 0, 0.0
+        pinned = device.type == "cuda"
+        self._read_into = {name: Slots(pinned) for name in source}
+        self._keep_in: dict[tuple[str, int], Slots] = defaultdict(Slots)
         self._rows, self._columns = plan.kept_rows, plan.kept_columns
 
     def run(self, places: Sequence[Place], batch: int) -> Iterator[int]:
@@ -207,8 +213,7 @@ class _Work:
                     "mend the source's read()",
                 )
             if batch is None:
-                pinned = self.device.type == "cuda"
-                batch = torch.empty(len(places), *values.shape, pin_memory=pinned)
+                batch = self._read_into[name].next(len(places), *values.shape)
             batch[index] = values
         assert batch is not None  # a batch holds at least one window
         return batch
@@ -232,7 +237,7 @@ class _Work:
                 for position, index in enumerate(indices):
                     crop = values[position][(slice(None), *self._kept(places[index]))]
                     # A copy, since ``fn`` may use its output's memory again.
-                    kept[index][name] = crop.to("cpu", torch.float32, copy=True)
+                    kept[index][name] = self._keep_in[name, index].next(*crop.shape).copy_(crop)
         self.blanks += len(places) - len(full)
         if counts is None:
             return kept, [None] * len(places)

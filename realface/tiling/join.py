@@ -29,7 +29,7 @@ class Join:
 
     Where neighbours are cross-faded, the weighted ramp on a window's right waits for the window
     there, and the one on its bottom for the row below: no sum of the whole map is kept, nor of its
-    weights. Without ramps nothing waits and nothing is copied.
+    weights. Without ramps nothing waits.
 
     Args:
         name: Of the output, for messages.
@@ -51,7 +51,7 @@ class Join:
         Args:
             row: Index of the row of windows.
             column: Index of the column of windows.
-            values: ``(C, h, w)`` float32 on the CPU; only read.
+            values: ``(C, h, w)`` float32 on the CPU; written into.
 
         Raises:
             InputError: If the windows differ in their channels.
@@ -61,33 +61,32 @@ class Join:
         if not self._plan.ramp:
             self._sink.write(top, left, values)
             return
-        faded = self._faded(row, column, values)
+        self._fade(row, column, values)
         height, width = values.shape[1:]
         below, beyond = row + 1 < len(self._rows), column + 1 < len(self._columns)
         height -= self._plan.ramp if below else 0
         width -= self._plan.ramp if beyond else 0
         if column and self._right is not None and self._right[0] == (row, column):
-            faded[:, :, : self._plan.ramp] += self._right[1]
+            values[:, :, : self._plan.ramp] += self._right[1]
         if row:
-            faded[:, : self._plan.ramp, :width] += self._bottom[:, :, left : left + width]
+            values[:, : self._plan.ramp, :width] += self._bottom[:, :, left : left + width]
         if beyond:
-            self._right = (row, column + 1), faded[:, :, width:].clone()
+            self._right = (row, column + 1), values[:, :, width:].clone()
         if below:
-            self._bottom[:, :, left : left + width] = faded[:, height:, :width]
-        self._sink.write(top, left, faded[:, :height, :width])
+            self._bottom[:, :, left : left + width] = values[:, height:, :width]
+        self._sink.write(top, left, values[:, :height, :width])
 
-    def _faded(self, row: int, column: int, values: Tensor) -> Tensor:
-        """A copy whose borders with neighbours are weighted."""
-        faded, ramp, up = values.clone(), self._plan.ramp, self._up
+    def _fade(self, row: int, column: int, values: Tensor) -> None:
+        """Weight the borders with neighbours."""
+        ramp, up = self._plan.ramp, self._up
         if row:
-            faded[:, :ramp] *= up[:, None]
+            values[:, :ramp] *= up[:, None]
         if row + 1 < len(self._rows):
-            faded[:, -ramp:] *= 1 - up[:, None]
+            values[:, -ramp:] *= 1 - up[:, None]
         if column:
-            faded[:, :, :ramp] *= up
+            values[:, :, :ramp] *= up
         if column + 1 < len(self._columns):
-            faded[:, :, -ramp:] *= 1 - up
-        return faded
+            values[:, :, -ramp:] *= 1 - up
 
     def _check(self, values: Tensor) -> None:
         if self._channels is None:
