@@ -221,7 +221,7 @@ class _Work:
     def _compute(
         self, places: Sequence[Place], inputs: dict[str, Tensor]
     ) -> tuple[list[dict[str, Tensor]], list[Tensor | None]]:
-        """What is kept of some windows, and which of its texels count."""
+        """What is kept of some windows, checked, and which of its texels count."""
         # Before ``fn`` runs, which may write into its inputs.
         counts = None if self.counted is None else inputs[self.counted][:, 0] > 0.5
         full = [
@@ -237,7 +237,9 @@ class _Work:
                 for position, index in enumerate(indices):
                     crop = values[position][(slice(None), *self._kept(places[index]))]
                     # A copy, since ``fn`` may use its output's memory again.
-                    kept[index][name] = self._keep_in[name, index].next(*crop.shape).copy_(crop)
+                    copy = self._keep_in[name, index].next(*crop.shape).copy_(crop)
+                    _check_finite(name, copy, places[index], self.plan)
+                    kept[index][name] = copy
         self.blanks += len(places) - len(full)
         if counts is None:
             return kept, [None] * len(places)
@@ -290,10 +292,9 @@ class _Work:
         kept: Sequence[dict[str, Tensor]],
         counts: Sequence[Tensor | None],
     ) -> None:
-        """Check, measure and join some windows, on a thread of its own."""
+        """Measure and join some windows, on a thread of its own."""
         for at, made, counting in zip(places, kept, counts, strict=True):
             for name, values in made.items():
-                _check_finite(name, values, at, self.plan)
                 self.meters[name].add(*at, values, counting)
                 self.joins[name].add(*at, values)
 
