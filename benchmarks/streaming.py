@@ -5,7 +5,7 @@
 
 A 16-bit tiled TIFF is read by windows, goes through a network (``identity``, or ``light``: one 3x3
 convolution, so with a margin of 1 px) and is written as a 16-bit tiled TIFF, each time in a process
-of its own. Memory is the process's peak above interpreter, torch and network. The peer is a raw
+of its own. Memory is the process's peak above interpreter, libraries and network. The peer is a raw
 copy: reading the input's bytes and writing the output's, in pieces of 16 MiB, without and with
 waiting for the disk, for which the writer waits before a map gets its name.
 """
@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+import imagecodecs
+import tifffile  # noqa: F401 - loaded before memory is counted, as the codecs are
 import torch
 from memory_peak import memory_now, memory_peak
 from torch import nn
@@ -31,6 +33,7 @@ from realface.maps.writers import open_writer
 from realface.tiling.engine import stitch
 from realface.tiling.plan import exact_plan
 
+_CODECS = imagecodecs.deflate_encode, imagecodecs.zstd_encode, imagecodecs.delta_encode
 _KIND = "diffuse_albedo"
 _PIECE = 16 << 20
 NETWORKS = {"identity": (nn.Identity, 0), "light": (lambda: nn.Conv2d(3, 3, 3, padding=1), 1)}

@@ -21,7 +21,7 @@ from realface.maps.record import MapRecord
 
 __all__ = ["Compression", "ImageWriter", "MapWriter", "TiffWriter", "open_writer", "write_map"]
 
-_QUEUED = 16 << 20
+_QUEUED = 8 << 20
 """Bytes of full tiles that may wait to be compressed and stored; then the caller waits."""
 
 _THREADS = 4
@@ -183,12 +183,15 @@ class TiffWriter:
         """
         _check_values(self.kind, self.record.size, y, x, values)
         self._raise_failure()
-        pixels = encode(values, self.kind, self.record, self._dtype)
-        rows, columns = _tiles(y, pixels.shape[0]), _tiles(x, pixels.shape[1])
+        rows, columns = _tiles(y, values.shape[1]), _tiles(x, values.shape[2])
         for row in range(rows.start, rows.stop):
+            # A row of tiles at a time: encoding takes several times the memory of what it is given.
+            top = max(row * TILE - y, 0)
+            part = values[:, top : (row + 1) * TILE - y]
+            pixels = encode(part, self.kind, self.record, self._dtype)
             for column in range(columns.start, columns.stop):
                 if not self._file.held[row, column]:
-                    self._fill(row, column, pixels, y - row * TILE, x - column * TILE)
+                    self._fill(row, column, pixels, y + top - row * TILE, x - column * TILE)
 
     def _fill(self, row: int, column: int, pixels: Array, y: int, x: int) -> None:
         """Copy into a tile what it has in common with pixels whose corner is at its ``(y, x)``."""
