@@ -10,13 +10,15 @@ from realface.report.page import Tile, page, to_bytes
 from realface.tiling.disagreement import Disagreement
 
 _TILE = 768  # px wide
+_ROUNDING = 1e-6  # drawn at full contrast, a last bit would look like a seam
 
 
 def write_seam_map(disagreements: Mapping[str, Disagreement], path: Path) -> bool:
     """Draw how far cross-faded windows differed, square by square of the map.
 
     Args:
-        disagreements: By map; those of windows that were cut have nothing to show.
+        disagreements: By map; those of windows that were cut, or that differ by rounding alone,
+            have nothing to show.
         path: PNG to write.
 
     Returns:
@@ -25,7 +27,7 @@ def write_seam_map(disagreements: Mapping[str, Disagreement], path: Path) -> boo
     Raises:
         FailureError: If the disk refuses.
     """
-    rows = [[_tile(name, one)] for name, one in disagreements.items() if one.values and one.max > 0]
+    rows = [[_tile(name, one)] for name, one in disagreements.items() if one.max > _ROUNDING]
     if rows:
         write_image(path, page(rows, _TILE, 1))
     return bool(rows)
