@@ -38,9 +38,9 @@ from shading import patches
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
+from realface.host_memory import keep_freed_memory
 from realface.shading.subsurface import texel_size
 from realface.translators.base import Translator
-from realface.translators.host_memory import keep_freed_memory
 
 _PEAKS = {  # dense FLOP/s: bfloat16, and float32 convolutions with and without TF32
     "H100 80GB HBM3": (989e12, 495e12, 67e12),

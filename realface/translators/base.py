@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from realface.host_memory import keep_freed_memory
 from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
 from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
@@ -28,7 +29,6 @@ from realface.translators.checks import (
     check_scale,
     check_weights,
 )
-from realface.translators.host_memory import keep_freed_memory
 from realface.translators.lit import lit
 from realface.translators.schedule import batch_seed, batches_together, rate_share
 from realface.translators.scores import Scores

@@ -11,12 +11,11 @@ import resource
 import sys
 
 import torch
-from realface.translators.host_memory import keep_freed_memory
+from realface.host_memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-for _ in range(2):
-    torch.zeros(1 << 24)
+torch.zeros(1 << 26)  # a step's worth
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(8):
     torch.zeros(1 << 24)
@@ -31,3 +30,11 @@ def test_tensors_of_the_next_step_need_no_new_pages() -> None:
         int(subprocess.check_output([sys.executable, "-c", _COUNT, how])) for how in ("keep", "no")
     )
     assert kept < handed_back / 3
+
+
+def test_one_arena_is_had_where_glibc_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from realface.host_memory import share_one_arena as share\n"
+         "raise SystemExit(not share())"]
+    )  # fmt: skip
+    assert (done.returncode == 0) == (platform.libc_ver()[0] == "glibc")
