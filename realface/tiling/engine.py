@@ -4,7 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -184,6 +184,8 @@ class _Work:
                 except (RuntimeError, MemoryError) as error:
                     if batch == 1 or not is_out_of_memory(error):
                         raise
+                    if ahead is not None:
+                        wait([ahead])  # it fills the memory that the next read would use
                     batch, ahead = batch // 2, None
                     log.warning("out of memory: going on with batches of %d windows", batch)
                     continue
