@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -477,25 +478,26 @@ def test_windows_of_an_earlier_run_are_left_out_and_spoil_nothing(ramp):
     assert torch.equal(sink.values[:, ~there], whole[:, ~there])
 
 
-def test_a_batch_that_does_not_fit_is_halved(caplog):
+def test_a_batch_that_does_not_fit_is_halved(caplog, monkeypatch):
     values, sizes = noise(2, 64, 100), []
 
     def fn(maps):
         sizes.append(len(maps["in"]))
+        time.sleep(0.05)
         maps["in"].mul_(2)
         if len(maps["in"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return {"out": maps["in"]}
 
-    class Slow(TensorSource):
-        """The window that is read ahead, still on its way when memory runs out."""
+    class Late(ThreadPoolExecutor):
+        """What is read ahead has not begun when memory runs out."""
 
-        def read(self, y, x, height, width):
-            time.sleep(0.02)
-            return super().read(y, x, height, width)
+        def submit(self, work, *arguments):
+            return super().submit(lambda: (time.sleep(0.02), work(*arguments))[1])
 
+    monkeypatch.setattr("realface.tiling.engine.ThreadPoolExecutor", Late)
     laid, sink = plan((64, 100), window=32, overlap=8, batch=6), TensorSink((64, 100))
-    stitch(fn, {"in": Slow(values)}, {"out": sink}, laid)
+    stitch(fn, {"in": TensorSource(values)}, {"out": sink}, laid)
     assert (sink.values - 2 * values).abs().max() <= 6e-7
     assert sizes[0] == 6
     assert "batches of 3" in caplog.text
