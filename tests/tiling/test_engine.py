@@ -483,10 +483,10 @@ def test_a_batch_that_does_not_fit_is_halved(caplog, monkeypatch):
 
     def fn(maps):
         sizes.append(len(maps["in"]))
-        time.sleep(0.05)
-        maps["in"].mul_(2)
         if len(maps["in"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep(0.05)  # long enough for a read to spoil this one's memory
+        maps["in"].mul_(2)
         return {"out": maps["in"]}
 
     class Late(ThreadPoolExecutor):
