@@ -30,6 +30,7 @@ from realface.synthetic import ProceduralSubject
 from realface.tiling.engine import stitch
 from realface.tiling.plan import Plan, plan
 from realface.tiling.seams import seam_ratio
+from realface.tiling.tensors import TensorSink, TensorSource
 from realface.weights import Descriptor, TrainedTranslator
 
 MODES = ("live", "live, hann", "pooled", "thumbnail", "patch", "exact")
@@ -42,22 +43,6 @@ SMALL = {
     "global": {"base_channels": 16, "downsamples": 2, "blocks": 3},
     "local": {"base_channels": 8, "downsamples": 1, "blocks": 3, "local_blocks": 1},
 }
-
-
-class InMemory:
-    """A map as source and sink."""
-
-    def __init__(self, values: Tensor) -> None:
-        """A finished part."""
-        self.values, self.size = values, tuple(values.shape[-2:])
-
-    def read(self, y: int, x: int, height: int, width: int) -> Tensor:
-        """A window."""
-        return self.values[:, y : y + height, x : x + width]
-
-    def write(self, y: int, x: int, values: Tensor) -> None:
-        """A finished part."""
-        self.values[:, y : y + values.shape[1], x : x + values.shape[2]] = values
 
 
 class PixelCounter:
@@ -121,8 +106,8 @@ def measure(
 ) -> tuple[Tensor, float, float, int, float]:
     """The stitched map, mean and largest disagreement, pixels computed and seconds."""
     kind = translator.descriptor.outputs[0]
-    sources = {name: InMemory(one) for name, one in maps.items()}
-    sink = InMemory(torch.zeros(KINDS[kind].channels, *laid.size))
+    sources = {name: TensorSource(one) for name, one in maps.items()}
+    sink = TensorSink(laid.size)
     counter = PixelCounter(translator.generator)
     started = time.perf_counter()
     with frozen_statistics(

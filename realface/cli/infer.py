@@ -125,6 +125,7 @@ def _parser() -> "ArgumentParser":
         exit_on_error=False,
         description="Stitch a subject's reflectance maps from trained translators.",
     )
+    switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
     parser.add_argument("--config", action="config", help="YAML of any of these")
     parser.add_argument("--input", type=Path, required=True, help="subject folder, or a texture")
     parser.add_argument("--mesh", type=Path, help="with UVs, for a texture alone")
@@ -157,10 +158,7 @@ def _parser() -> "ArgumentParser":
     )
     parser.add_argument(
         "--fused",
-        type=bool,
-        nargs="?",
-        const=True,
-        default=False,
+        **switch,
         help="all translators on each window, one after the other; faster where margins are small",
     )
     parser.add_argument(
@@ -189,14 +187,7 @@ def _parser() -> "ArgumentParser":
         help="of the networks' inner layers: bfloat16 on cards that have it",
     )
     parser.add_argument("--batch", type=int, default=1, help="windows at once")
-    parser.add_argument(
-        "--pad",
-        type=bool,
-        nargs="?",
-        const=True,
-        default=False,
-        help="pad to the network's stride, crop back",
-    )
+    parser.add_argument("--pad", **switch, help="pad to the network's stride, crop back")
     parser.add_argument(
         "--device",
         type=str,

@@ -369,11 +369,8 @@ class Job:
         ]
         plan = stage.plan
         windows: tuple[Any, ...] = (plan.rows, plan.columns, plan.ramp, plan.fade)
-        if (
-            stage.agree
-            and not plan.ramp
-            and (plan.margin is None or plan.margin >= stage.chain.margin)
-        ):
+        pooled = self.statistics == "pooled" and stage.chain.spatial_statistics
+        if stage.exact and not pooled:  # pooled statistics are those of these windows
             windows = ("exact",)
         text = repr(
             (stamps, plan.size, windows, records, compression, precision, choices,

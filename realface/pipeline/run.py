@@ -111,9 +111,8 @@ class StageRun:
             return
         ((translator, _),) = chain.links
         log.info("%s: gathering the norms' statistics (%s)", self._stage.title, self._statistics)
-        read = {kind: self._sources[kind] for kind in self._sources if kind in self._stage.inputs}
         with frozen_statistics(
-            translator, read, self._stage.plan, self._statistics, device=self._devices[0]
+            translator, self._sources, self._stage.plan, self._statistics, device=self._devices[0]
         ) as (fn, sources):
             yield Chain(chain.links, [fn]), sources
 

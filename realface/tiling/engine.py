@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -184,8 +184,9 @@ class _Work:
                 except (RuntimeError, MemoryError) as error:
                     if batch == 1 or not is_out_of_memory(error):
                         raise
-                    if ahead is not None:
-                        wait([ahead])  # it fills the memory that the next read would use
+                    # Both use memory that the next attempt takes again.
+                    pending: list[Future[Any]] = [one for one in (ahead, behind) if one is not None]
+                    wait(pending)
                     batch, ahead = batch // 2, None
                     log.warning("out of memory: going on with batches of %d windows", batch)
                     continue
