@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realface.networks.blocks import initialise
-from realface.networks.norms import Norm, normalisation
+from realface.networks.norms import Norm, normalisation, removes_bias
 
 MAXIMUM_CHANNELS = 512
 """Where the doubling of the channels stops."""
@@ -89,5 +89,7 @@ class PatchDiscriminator(nn.Module):
 
 def _stage(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:
     """Convolution, norm, LeakyReLU; padding 2 as in pix2pixHD, so a stage never empties."""
-    layer = nn.Conv2d(in_channels, out_channels, 4, stride=stride, padding=2, bias=norm == "none")
-    return nn.Sequential(layer, normalisation(norm), nn.LeakyReLU(0.2, inplace=True))
+    layer = nn.Conv2d(
+        in_channels, out_channels, 4, stride=stride, padding=2, bias=not removes_bias(norm)
+    )
+    return nn.Sequential(layer, normalisation(norm, out_channels), nn.LeakyReLU(0.2, inplace=True))

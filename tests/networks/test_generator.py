@@ -184,7 +184,7 @@ def test_an_unknown_argument_is_refused_by_name(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": "batch"}, "norm='batch'.*instance, none"),
+        ({"norm": "batch"}, "norm='batch'.*instance, batch_renorm, position, none"),
         ({"upsampling": "cubic"}, "upsampling='cubic'.*transposed, resize"),
         ({"downsamples": 0}, "downsamples=0"),
         ({"blocks": -1}, "blocks=-1"),

@@ -58,7 +58,7 @@ def test_gradient():
 
 def test_none_changes_nothing():
     x = torch.randn(1, 2, 3, 3)
-    assert torch.equal(normalisation("none")(x), x)
+    assert torch.equal(normalisation("none", 3)(x), x)
 
 
 def statistics_of(x: torch.Tensor) -> ChannelStatistics:
