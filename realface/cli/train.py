@@ -13,7 +13,6 @@ import yaml
 from jsonargparse import ArgumentError
 from jsonargparse.typing import NonNegativeFloat, restricted_number_type
 from pytorch_lightning.callbacks import (
-    EMAWeightAveraging,
     LearningRateMonitor,
     ModelCheckpoint,
     ProgressBar,
@@ -35,6 +34,7 @@ from realface.report.error_histograms import ErrorHistograms
 from realface.report.speed import SpeedMonitor
 from realface.report.training_panels import PanelWriter
 from realface.translators import Translator
+from realface.translators.averaging import MovingAverage
 from realface.translators.checkpoints import AtomicCheckpointIO, TimedCheckpoint
 from realface.translators.warm_start import differences, start_from
 from realface.weights import load_checkpoint
@@ -153,7 +153,7 @@ class TrainCLI(LightningCLI):
         callbacks = [
             *(given if isinstance(given, list) else [given]),
             # Before whatever saves: a checkpoint holds the average after its batch.
-            *([EMAWeightAveraging(decay=decay)] if decay else []),
+            *([MovingAverage(decay)] if decay else []),
             self._checkpoint("best", monitor="val/psnr", mode="max"),
             # At the epoch's very end, when the schedulers have made their step too.
             self._checkpoint("last", save_on_train_epoch_end=True),

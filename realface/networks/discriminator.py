@@ -1,10 +1,15 @@
 """pix2pixHD's multi-scale PatchGAN discriminator (arXiv:1711.11585), from its description."""
 
+from typing import Literal, get_args
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from realface.networks.blocks import initialise
 from realface.networks.norms import Norm, normalisation, removes_bias
+
+DiscriminatorNorm = Literal["instance", "spectral", "none"]
 
 MAXIMUM_CHANNELS = 512
 """Where the doubling of the channels stops."""
@@ -21,10 +26,12 @@ class MultiScaleDiscriminator(nn.Module):
         base_channels: Channels of the first layer, doubled by each later one up to 512.
         layers: Stride-2 convolutions.
         scales: Levels of the pyramid; each halves height and width.
-        norm: ``instance`` (the paper; not on the first and last layer) or ``none``.
+        norm: ``instance`` (the paper; not on the first and last layer); ``spectral``: every weight
+            divided by its largest singular value, which bounds how steep the verdict can be
+            (Miyato et al., ICLR 2018, arXiv:1802.05957); or ``none``.
 
     Raises:
-        ValueError: If an argument is out of range, with its name.
+        ValueError: If an argument is out of range or unknown, with its name.
     """
 
     def __init__(
@@ -34,17 +41,23 @@ class MultiScaleDiscriminator(nn.Module):
         base_channels: int = 64,
         layers: int = 3,
         scales: int = 2,
-        norm: Norm = "instance",
+        norm: DiscriminatorNorm = "instance",
     ) -> None:
         super().__init__()
+        if norm not in get_args(DiscriminatorNorm):
+            known = ", ".join(get_args(DiscriminatorNorm))
+            raise ValueError(f"norm={norm!r} is unknown: choose one of {known}")
         numbers = {"in_channels": in_channels, "base_channels": base_channels}
         for name, value in (numbers | {"layers": layers, "scales": scales}).items():
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
+        between: Norm = "none" if norm == "spectral" else norm
         self.scales = nn.ModuleList(
-            PatchDiscriminator(in_channels, base_channels, layers, norm) for _ in range(scales)
+            PatchDiscriminator(in_channels, base_channels, layers, between) for _ in range(scales)
         )
-        initialise(self, norm)
+        initialise(self, between)
+        if norm == "spectral":  # of the drawn weights
+            _bound(self)
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
         """Features and verdicts on every scale, full resolution first.
@@ -85,6 +98,12 @@ class PatchDiscriminator(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+def _bound(network: nn.Module) -> None:
+    """Power iterations of one step go on with each training pass; their vectors are buffers."""
+    for layer in [one for one in network.modules() if isinstance(one, nn.Conv2d)]:
+        spectral_norm(layer)
 
 
 def _stage(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:

@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -11,14 +12,14 @@ from torch import Tensor, nn
 
 from realface.host_memory import keep_freed_memory
 from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
-from realface.losses.angular import angular
 from realface.losses.feature_matching import feature_matching
-from realface.losses.reconstruction import reconstruction
+from realface.losses.gradient_penalty import gradient_penalty
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import WHOLE_TEXTURE
-from realface.networks.discriminator import MultiScaleDiscriminator
+from realface.networks.discriminator import DiscriminatorNorm, MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
+from realface.networks.precision import full_precision
 from realface.shading.capture import LIT_FROM, Lighting
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.checks import (
@@ -30,6 +31,7 @@ from realface.translators.checks import (
     check_weights,
 )
 from realface.translators.lit import lit
+from realface.translators.map_losses import gradient_loss, reconstruction_loss, rendering_loss
 from realface.translators.schedule import batch_seed, batches_together, rate_share
 from realface.translators.scores import Scores
 from realface.translators.watch import Watch, contrast, failure
@@ -41,8 +43,8 @@ Maps = dict[str, Tensor]
 class Translator(pl.LightningModule):
     """Reflectance maps from others, trained as pix2pixHD trains (arXiv:1711.11585).
 
-    Least-squares adversarial and feature-matching losses, no perceptual one, as AvatarMe; a
-    reconstruction loss can be added. A ``texture`` among the inputs is never stored: each step
+    Least-squares adversarial and feature-matching losses, no perceptual one, as AvatarMe; losses of
+    the maps themselves can be added. A ``texture`` among the inputs is never stored: each step
     shades it from the sample's own maps with fresh lights.
 
     Optimisation is manual, with traps of Lightning's to know: ``global_step`` counts the steps of
@@ -72,6 +74,7 @@ class Translator(pl.LightningModule):
         discriminator_channels: Of its first layer.
         discriminator_layers: Stride-2 convolutions.
         discriminator_scales: Image scales.
+        discriminator_norm: ``instance`` (the paper), ``spectral`` or ``none``.
         learning_rate: Of both Adams.
         beta1: Of both Adams.
         beta2: Of both Adams.
@@ -79,6 +82,13 @@ class Translator(pl.LightningModule):
         adversarial_weight: 0 together with ``feature_matching_weight`` trains no discriminator.
         feature_matching_weight: As pix2pixHD's lambda.
         reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
+        gradient_weight: L1 of differences between neighbouring texels; 0 in the paper.
+        rendering_weight: Of AvatarMe++'s rendering loss: predicted maps, with the truth's other
+            ones, relit. Samples must then hold all that light is shaded from.
+        rendering_lights: Fresh sets of lights for it, each step.
+        r1_weight: Gamma of the discriminator's gradient penalty R1; 0, none, in the paper.
+        r1_interval: Steps from one to the next; each counts as many times (StyleGAN2, Karras et
+            al., CVPR 2020, arXiv:1912.04958).
         lighting: Of textures: ``varied`` (rooms, skies and lamps, cast shadows, scattering) or
             ``studio`` (AvatarMe++'s, around three lamps).
         flaw_probability: Of each camera flaw (blur, noise, JPEG) on a lit training texture.
@@ -120,6 +130,7 @@ class Translator(pl.LightningModule):
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
         discriminator_scales: int = 2,
+        discriminator_norm: DiscriminatorNorm = "instance",
         learning_rate: float = 1e-4,
         beta1: float = 0.5,
         beta2: float = 0.999,
@@ -127,6 +138,11 @@ class Translator(pl.LightningModule):
         adversarial_weight: float = 1.0,
         feature_matching_weight: float = 10.0,
         reconstruction_weight: float = 0.0,
+        gradient_weight: float = 0.0,
+        rendering_weight: float = 0.0,
+        rendering_lights: int = 3,
+        r1_weight: float = 0.0,
+        r1_interval: int = 16,
         lighting: Lighting = "varied",
         flaw_probability: float = 0.0,
         input_flaws: list[str] | None = None,
@@ -147,7 +163,11 @@ class Translator(pl.LightningModule):
             "adversarial": adversarial_weight,
             "feature_matching": feature_matching_weight,
             "reconstruction": reconstruction_weight,
+            "gradient": gradient_weight,
+            "rendering": rendering_weight,
         }
+        self.rendering_lights = rendering_lights
+        self.r1_weight, self.r1_interval = r1_weight, r1_interval
         self.lighting: Lighting = lighting
         self.flaw_probability = flaw_probability
         self.input_flaws = tuple(input_flaws or ())
@@ -178,6 +198,7 @@ class Translator(pl.LightningModule):
                 base_channels=discriminator_channels,
                 layers=discriminator_layers,
                 scales=discriminator_scales,
+                norm=discriminator_norm,
             )
             if adversarial_weight or feature_matching_weight
             else None
@@ -204,16 +225,20 @@ class Translator(pl.LightningModule):
         return bool({"texture", WHOLE_TEXTURE} & {*self.interface.kinds})
 
     @property
+    def _shades(self) -> bool:
+        return self._lit or bool(self.weights["rendering"])
+
+    @property
     def required_kinds(self) -> tuple[str, ...]:
         """Kinds of map that a training sample must hold."""
-        lit = LIT_FROM if self._lit else ()
+        lit = LIT_FROM if self._shades else ()
         kinds = dict.fromkeys((*lit, *self.interface.kinds, *self.outputs))
         return tuple(kind for kind in kinds if kind not in ("texture", WHOLE_TEXTURE))
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
         """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
-        return ("occlusion", "exponent", "translucency") if self._lit else ()
+        return ("occlusion", "exponent", "translucency") if self._shades else ()
 
     @property
     def reads_whole_faces(self) -> bool:
@@ -342,9 +367,10 @@ class Translator(pl.LightningModule):
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         (gradient,) = torch.autograd.grad(total, leaf, retain_graph=True)
         contrasts = {kind: contrast(made[kind], truth[kind], mask) for kind in self.outputs}
+        own |= self._regularisers(inputs, truth, mask)
         losses |= own
         self._stop_if_wrong(losses, leaf, gradient, contrasts, batch["key"], batch_index)
-        self._descend((raw * gradient).sum() + sum(own.values()), batch_index)
+        self._descend((raw * gradient).sum() + self._own_sum(own), batch_index)
         scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
         self.log_dict(scalars, batch_size=len(mask))
         self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
@@ -374,8 +400,31 @@ class Translator(pl.LightningModule):
     def _judge(self, inputs: Tensor, maps: Maps, mask: Tensor) -> list[list[Tensor]]:
         """The discriminator's features of input and maps, blank where the mask is not set."""
         assert self.discriminator is not None
-        pair = torch.cat((inputs, self.interface.join(maps)), dim=1) * mask
-        return self.discriminator(pair.contiguous(memory_format=self._format))
+        return self.discriminator(self._pair(inputs, self.interface.join(maps), mask))
+
+    def _pair(self, inputs: Tensor, channels: Tensor, mask: Tensor) -> Tensor:
+        pair = torch.cat((inputs, channels), dim=1) * mask
+        return pair.contiguous(memory_format=self._format)
+
+    def _regularisers(self, inputs: Tensor, truth: Maps, mask: Tensor) -> Maps:
+        """R1, in the steps that have one, in all batches of such a step."""
+        if self.discriminator is None or not self.r1_weight or self._step % self.r1_interval:
+            return {}
+        look = self.discriminator.forward  # past torch.compile, which has no second derivatives
+        with full_precision(mask.device):
+            real = self.interface.join(truth)
+            judge = partial(self._pair, inputs.to(real.dtype), mask=mask)
+            return {"r1": gradient_penalty(lambda maps: look(judge(maps)), real, mask)}
+
+    def _own_sum(self, own: Maps) -> Tensor | int:
+        """Of the discriminator's losses; a penalty of one step in k weighs k times as much."""
+        weights = {"discriminator": 1.0, "r1": self.r1_weight * self.r1_interval}
+        return sum(weights[name] * loss for name, loss in own.items())
+
+    @property
+    def _step(self) -> int:
+        """Steps done, also before a run was resumed; Lightning counts both optimisers'."""
+        return self.trainer.global_step // len(self._networks)
 
     def map_losses(
         self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
@@ -389,15 +438,16 @@ class Translator(pl.LightningModule):
             frame: Between the two.
             mask: Where texels count.
         """
-        if not self.weights["reconstruction"]:
-            return {}
-        each = [
-            (angular if KINDS[kind].encoding == "unit_vector" else reconstruction)(
-                made[kind], truth[kind], mask
-            )
-            for kind in self.outputs
-        ]
-        return {"reconstruction": torch.stack(each).mean()}
+        weights, kinds, losses = self.weights, self.outputs, {}
+        if weights["reconstruction"]:
+            losses["reconstruction"] = reconstruction_loss(made, truth, mask, kinds)
+        if weights["gradient"]:
+            losses["gradient"] = gradient_loss(made, truth, mask, kinds)
+        if weights["rendering"]:
+            absolute = self.interface.absolute(made, frame)
+            count, lighting = self.rendering_lights, self.lighting
+            losses["rendering"] = rendering_loss(absolute, maps, mask, lighting, count)
+        return losses
 
     def _stop_if_wrong(
         self,

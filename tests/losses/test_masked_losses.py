@@ -1,4 +1,4 @@
-"""Reconstruction and angular losses: values, masks, gradients."""
+"""Reconstruction, angular and gradient losses: values, masks, gradients."""
 
 import math
 
@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from realface.losses.angular import angular
+from realface.losses.gradient import gradient
 from realface.losses.reconstruction import reconstruction
 
-LOSSES = [reconstruction, angular]
+LOSSES = [reconstruction, angular, gradient]
 
 
 def maps(kind: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:

@@ -13,8 +13,11 @@ from tests.translators.training import SMALL, loader, trainer
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pytorch_lightning")
 
 
+RENDERED = {"lighting": "studio", "rendering_weight": 10.0}
+
+
 def joint(**changed) -> Joint:
-    return Joint(["texture", "shape_normals"], **{**SMALL, "lighting": "studio", **changed})
+    return Joint(["texture", "shape_normals"], **{**SMALL, **RENDERED, **changed})
 
 
 def test_all_four_maps_come_of_one_pass():
@@ -101,7 +104,7 @@ def with_wholes(size: int = 32) -> dict:
 @pytest.mark.parametrize("lighting", ["studio", "varied"])
 def test_the_whole_texture_is_lit_with_the_patch_and_read(tmp_path, lighting):
     model = Joint(["texture", "shape_normals", "whole_texture"],
-                  **{**SMALL, "lighting": lighting, "norm": "none"})  # fmt: skip
+                  **{**SMALL, **RENDERED, "lighting": lighting, "norm": "none"})  # fmt: skip
     assert model.reads_whole_faces
     assert not joint().reads_whole_faces
     fitted = trainer(callbacks=[PanelWriter(tmp_path)])
@@ -118,5 +121,5 @@ def test_the_whole_texture_is_lit_with_the_patch_and_read(tmp_path, lighting):
 
 def test_needs_what_it_is_lit_from_and_never_a_stored_texture():
     assert set(joint().required_kinds) == {*REFLECTANCE, "shape", "shape_normals"}
-    blind = Joint(["shape_normals"], **SMALL)
+    blind = Joint(["shape_normals"], **SMALL, **RENDERED)
     assert set(blind.required_kinds) == {*REFLECTANCE, "shape", "shape_normals"}
