@@ -42,7 +42,7 @@ def normals_from_shape(shape: Tensor, mask: Tensor, blur: float = 0.0) -> Tensor
         rows = slice(top - first, top - first + min(strip, height - top))
         crossed[:, top : top + strip] = torch.linalg.cross(along, -down, dim=0)[:, rows]
     if blur > 0:
-        crossed = _masked_blur(crossed, valid, blur)
+        crossed = blur_in_mask(crossed, valid, blur)
     return unit_or(torch.where(valid, crossed, 0), _UP)
 
 
@@ -66,8 +66,35 @@ def blur_normals(normals: Tensor, mask: Tensor, sigma_texels: float) -> Tensor:
     valid = mask > 0.5
     blurred = normals
     if sigma_texels > 0:
-        blurred = _masked_blur(normals, valid, sigma_texels)
+        blurred = blur_in_mask(normals, valid, sigma_texels)
     return torch.where(valid, unit_or(blurred, _UP), normals)
+
+
+def blur_in_mask(vectors: Tensor, valid: Tensor, sigma: float) -> Tensor:
+    """Gaussian sum of the valid texels of a map, up to a factor per texel.
+
+    The factor is the weight that fell on valid texels: it cancels when vectors are normalised, or
+    when a blurred map is divided by ones blurred with it. Wide ones run on a reduced map.
+
+    Args:
+        vectors: ``(..., C, H, W)``.
+        valid: ``(..., 1, H, W)`` bool.
+        sigma: Standard deviation of the Gaussian, which ends at three of them [texels].
+
+    Returns:
+        ``(..., C, H, W)``.
+    """
+    height, width = vectors.shape[-2:]
+    reduced = torch.where(valid, vectors, 0)  # what lies outside may be NaN
+    reduced = reduced.reshape(-1, *vectors.shape[-3:])
+    factor = _reduction(sigma)
+    if factor == 1:
+        return _gaussian(reduced, sigma).view_as(vectors)
+    room = (0, -width % factor, 0, -height % factor)
+    reduced = F.avg_pool2d(F.pad(reduced, room), factor)
+    reduced = _gaussian(reduced, sigma / factor)
+    enlarged = F.interpolate(reduced, scale_factor=factor, mode="bilinear", align_corners=False)
+    return enlarged[..., :height, :width].reshape(vectors.shape)
 
 
 def blur_reach(sigma_texels: float) -> int:
@@ -105,24 +132,6 @@ def _difference(points: Tensor, inside: Tensor, dim: int) -> Tensor:
         total.narrow(dim, start, length - 1).add_(step)
         count.narrow(dim, start, length - 1).add_(usable)
     return total / count.clamp(min=1)
-
-
-def _masked_blur(vectors: Tensor, valid: Tensor, sigma: float) -> Tensor:
-    """Gaussian sum of the valid vectors, ``(..., C, H, W)``, up to a factor per texel.
-
-    The factor is the weight that fell on valid texels; it cancels when vectors are normalised.
-    """
-    height, width = vectors.shape[-2:]
-    reduced = torch.where(valid, vectors, 0)  # what lies outside may be NaN
-    reduced = reduced.reshape(-1, *vectors.shape[-3:])
-    factor = _reduction(sigma)
-    if factor == 1:
-        return _gaussian(reduced, sigma).view_as(vectors)
-    room = (0, -width % factor, 0, -height % factor)
-    reduced = F.avg_pool2d(F.pad(reduced, room), factor)
-    reduced = _gaussian(reduced, sigma / factor)
-    enlarged = F.interpolate(reduced, scale_factor=factor, mode="bilinear", align_corners=False)
-    return enlarged[..., :height, :width].reshape(vectors.shape)
 
 
 def _reduction(sigma: float) -> int:
