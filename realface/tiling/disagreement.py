@@ -4,16 +4,37 @@ A blend hides the edge between windows that disagree in tone, not the wrong tone
 one can come with windows that are 17 grey levels apart. So both are measured.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realface.tiling.blend import ramp_up
 from realface.tiling.plan import Plan
+from realface.tiling.windows import Span
 
 CELL = 16
 """Side of the squares of the map that a disagreement map has a value for [px]."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two neighbouring windows where they are cross-faded.
+
+    Attributes:
+        first: Row and column in the plan of the left or upper one.
+        second: Of the other one.
+        difference: Mean of the second less the first over the texels that count, for each
+            channel, ``(C,)`` float64, in output units.
+        texels: How many those are; at least 1.
+    """
+
+    first: tuple[int, int]
+    second: tuple[int, int]
+    difference: Tensor
+    texels: int
 
 
 @dataclass(frozen=True)
@@ -27,12 +48,24 @@ class Disagreement:
             each pair of neighbours (left and right, above and below; not diagonal).
         picture: ``(ceil(H / CELL), ceil(W / CELL))``, the largest difference in each square of
             the map; 0 where nothing was compared.
+        pairs: The neighbours that share a texel that counts.
+        shares: Texels that count in each window, by their weights in the map, ``(rows, columns)``
+            of windows, float64; empty where nothing is cross-faded.
     """
 
     mean: float
     max: float
     values: int
     picture: Tensor
+    pairs: tuple[Pair, ...] = ()
+    shares: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.float64))
+
+    @property
+    def tone(self) -> float:
+        """Root mean square of the pairs' mean differences: what a constant could mend."""
+        texels = sum(pair.texels for pair in self.pairs)
+        squares = sum(pair.texels * float(pair.difference.square().mean()) for pair in self.pairs)
+        return (squares / texels) ** 0.5 if texels else 0.0
 
     def __str__(self) -> str:
         return f"mean {self.mean:.3g}, max {self.max:.3g}"
@@ -52,6 +85,10 @@ class DisagreementMeter:
         self._bottom: dict[tuple[int, int], Tensor] = {}
         self._sum, self._max, self._values = 0.0, 0.0, 0
         self._picture = torch.zeros(*(-(-side // CELL) for side in plan.size))
+        self._pairs: list[Pair] = []
+        self._down, self._across = (_weights(axis, plan) for axis in (self._rows, self._columns))
+        kept = (len(self._rows), len(self._columns)) if plan.ramp else (0, 0)
+        self._shares = torch.zeros(kept, dtype=torch.float64)
 
     def add(self, row: int, column: int, values: Tensor, counted: Tensor | None = None) -> None:
         """Compare what is kept of a window; windows come row by row, left to right.
@@ -64,13 +101,17 @@ class DisagreementMeter:
         """
         if not self._ramp:
             return
-        here, ramp = (self._rows[row][0], self._columns[column][0]), self._ramp
-        if self._right is not None and self._right[0] == (row, column):
-            self._compare(
-                self._right[1], values[:, :, :ramp], _part(counted, slice(None), slice(ramp)), here
-            )
-        if (above := self._bottom.pop((row, column), None)) is not None:
-            self._compare(above, values[:, :ramp], _part(counted, slice(ramp), slice(None)), here)
+        here, ramp = (row, column), self._ramp
+        down, across = self._down[row], self._across[column]
+        self._shares[here] = (
+            down.sum() * across.sum() if counted is None else down @ counted.double() @ across
+        )
+        if self._right is not None and self._right[0] == here:
+            there, part = (row, column - 1), _part(counted, slice(None), slice(ramp))
+            self._compare(there, self._right[1], here, values[:, :, :ramp], part)
+        if (above := self._bottom.pop(here, None)) is not None:
+            there, part = (row - 1, column), _part(counted, slice(ramp), slice(None))
+            self._compare(there, above, here, values[:, :ramp], part)
         self._right = None
         if column + 1 < len(self._columns):
             self._right = (row, column + 1), values[:, :, -ramp:].clone()
@@ -80,22 +121,32 @@ class DisagreementMeter:
     def result(self) -> Disagreement:
         """What has been measured so far."""
         mean = self._sum / self._values if self._values else 0.0
-        return Disagreement(mean, self._max, self._values, self._picture)
+        pairs, shares = tuple(self._pairs), self._shares.clone()
+        return Disagreement(mean, self._max, self._values, self._picture, pairs, shares)
 
     def _compare(
-        self, strip: Tensor, other: Tensor, counted: Tensor | None, corner: tuple[int, int]
+        self,
+        first: tuple[int, int],
+        strip: Tensor,
+        second: tuple[int, int],
+        other: Tensor,
+        counted: Tensor | None,
     ) -> None:
-        """Overwrites the strip with the difference."""
-        difference, channels = strip.sub_(other).abs_(), strip.shape[0]
+        """Overwrites the strip, of the first window, with the difference."""
+        difference, channels = strip.sub_(other), strip.shape[0]
         if counted is not None:
             difference *= counted
         pixels = difference[0].numel() if counted is None else int(counted.sum())
+        if pixels:
+            mean = -difference.sum((1, 2), dtype=torch.float64) / pixels
+            self._pairs.append(Pair(first, second, mean, pixels))
+        difference.abs_()
         # Over a strip in float32 with pairwise sums, over windows in double.
         self._sum += float(difference.sum())
         self._values += pixels * channels
         largest = difference.amax(0)
         self._max = max(self._max, float(largest.max()))
-        self._draw(largest, corner)
+        self._draw(largest, (self._rows[second[0]][0], self._columns[second[1]][0]))
 
     def _draw(self, largest: Tensor, corner: tuple[int, int]) -> None:
         """Into the picture, the map's squares being those that start at multiples of ``CELL``."""
@@ -109,3 +160,17 @@ class DisagreementMeter:
 
 def _part(counted: Tensor | None, rows: slice, columns: slice) -> Tensor | None:
     return None if counted is None else counted[rows, columns]
+
+
+def _weights(kept: Sequence[Span], plan: Plan) -> list[Tensor]:
+    """Of the pixels of each row, or column, of windows in the map, float64: 1, less in ramps."""
+    up = ramp_up(plan.ramp, plan.fade).double()
+    made = []
+    for index, (start, stop) in enumerate(kept):
+        weights = torch.ones(stop - start, dtype=torch.float64)
+        if index and plan.ramp:
+            weights[: plan.ramp] *= up
+        if index + 1 < len(kept) and plan.ramp:
+            weights[-plan.ramp :] *= 1 - up
+        made.append(weights)
+    return made
