@@ -3,7 +3,6 @@
 import math
 import os
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -11,17 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from realface.host_memory import keep_freed_memory
-from realface.losses.adversarial import least_squares_discriminator, least_squares_generator
-from realface.losses.feature_matching import feature_matching
-from realface.losses.gradient_penalty import gradient_penalty
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import WHOLE_TEXTURE
 from realface.networks.discriminator import DiscriminatorNorm, MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
-from realface.networks.precision import full_precision
 from realface.shading.capture import LIT_FROM, Lighting
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
+from realface.translators.adversarial import adversarial_losses, pair, r1_penalty
 from realface.translators.checks import (
     check_crop,
     check_numbers,
@@ -168,6 +164,8 @@ class Translator(pl.LightningModule):
         }
         self.rendering_lights = rendering_lights
         self.r1_weight, self.r1_interval = r1_weight, r1_interval
+        # The discriminator's. A penalty of one step in k counts k times.
+        self._own_weights = {"discriminator": 1.0, "r1": r1_weight * r1_interval}
         self.lighting: Lighting = lighting
         self.flaw_probability = flaw_probability
         self.input_flaws = tuple(input_flaws or ())
@@ -367,10 +365,10 @@ class Translator(pl.LightningModule):
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         (gradient,) = torch.autograd.grad(total, leaf, retain_graph=True)
         contrasts = {kind: contrast(made[kind], truth[kind], mask) for kind in self.outputs}
-        own |= self._regularisers(inputs, truth, mask)
         losses |= own
         self._stop_if_wrong(losses, leaf, gradient, contrasts, batch["key"], batch_index)
-        self._descend((raw * gradient).sum() + self._own_sum(own), batch_index)
+        owned = sum(self._own_weights[name] * loss for name, loss in own.items())
+        self._descend((raw * gradient).sum() + owned, batch_index)
         scalars = {f"train/{name}": loss.detach() for name, loss in losses.items()}
         self.log_dict(scalars, batch_size=len(mask))
         self.log("train/total", total.detach(), prog_bar=True, batch_size=len(mask))
@@ -390,40 +388,16 @@ class Translator(pl.LightningModule):
         """The generator's, and the discriminator's own; both empty without a discriminator."""
         if self.discriminator is None:
             return {}, {}
-        real, fake = (self._judge(inputs, one, mask) for one in (truth, made))
-        generators = {
-            "adversarial": least_squares_generator(fake),
-            "feature_matching": feature_matching(real, fake),
-        }
-        return generators, {"discriminator": least_squares_discriminator(real, fake)}
-
-    def _judge(self, inputs: Tensor, maps: Maps, mask: Tensor) -> list[list[Tensor]]:
-        """The discriminator's features of input and maps, blank where the mask is not set."""
-        assert self.discriminator is not None
-        return self.discriminator(self._pair(inputs, self.interface.join(maps), mask))
-
-    def _pair(self, inputs: Tensor, channels: Tensor, mask: Tensor) -> Tensor:
-        pair = torch.cat((inputs, channels), dim=1) * mask
-        return pair.contiguous(memory_format=self._format)
-
-    def _regularisers(self, inputs: Tensor, truth: Maps, mask: Tensor) -> Maps:
-        """R1, in the steps that have one, in all batches of such a step."""
-        if self.discriminator is None or not self.r1_weight or self._step % self.r1_interval:
-            return {}
-        look = self.discriminator.forward  # past torch.compile, which has no second derivatives
-        with full_precision(mask.device):
-            real = self.interface.join(truth)
-            judge = partial(self._pair, inputs.to(real.dtype), mask=mask)
-            return {"r1": gradient_penalty(lambda maps: look(judge(maps)), real, mask)}
-
-    def _own_sum(self, own: Maps) -> Tensor | int:
-        """Of the discriminator's losses; a penalty of one step in k weighs k times as much."""
-        weights = {"discriminator": 1.0, "r1": self.r1_weight * self.r1_interval}
-        return sum(weights[name] * loss for name, loss in own.items())
+        real, fake = (self.interface.join(one) for one in (truth, made))
+        both = (pair(inputs, one, mask, self._format) for one in (real, fake))
+        generators, own = adversarial_losses(self.discriminator, *both)
+        if self.r1_weight and self._step % self.r1_interval == 0:  # all batches of such a step
+            own["r1"] = r1_penalty(self.discriminator, inputs, real, mask, self._format)
+        return generators, own
 
     @property
     def _step(self) -> int:
-        """Steps done, also before a run was resumed; Lightning counts both optimisers'."""
+        """Steps done, those before a run was resumed too; Lightning counts both optimisers'."""
         return self.trainer.global_step // len(self._networks)
 
     def map_losses(

@@ -39,6 +39,32 @@ def test_a_verdict_looks_at_70_texels():
     assert rows[-1] - rows[0] + 1 == 70
 
 
+def test_spectral_norm_bounds_every_weight_and_bfloat16_does_not_harm_it():
+    network = MultiScaleDiscriminator(3, base_channels=4, norm="spectral")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for _ in range(20):
+            network(torch.randn(1, 3, 32, 32))
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    for layer in layers:
+        norm = torch.linalg.matrix_norm(layer.weight.detach().flatten(1).float(), 2)
+        assert float(norm) == pytest.approx(1.0, abs=0.02)
+    assert len(layers) == 2 * 5
+
+
+def test_a_training_pass_goes_on_from_the_stored_vectors():
+    torch.manual_seed(0)
+    one, other = (MultiScaleDiscriminator(3, base_channels=4, norm="spectral") for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(1, 3, 32, 32)
+    for _ in range(2):
+        assert torch.equal(one(x)[0][-1], other(x)[0][-1])
+
+
+def test_an_unknown_norm_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"norm='position'.*instance, spectral, none"):
+        MultiScaleDiscriminator(3, norm="position")
+
+
 def test_numbers_out_of_range_are_refused_by_name():
     with pytest.raises(ValueError, match="scales=0"):
         MultiScaleDiscriminator(3, scales=0)

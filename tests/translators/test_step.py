@@ -326,7 +326,8 @@ def test_learning_rate_is_constant_and_then_falls_linearly(epochs, share):
         ("accumulate_batches", 0), ("learning_rate", -1e-4), ("learning_rate", float("nan")),
         ("beta1", 2.0), ("beta2", 1.0), ("constant_share", 1.5), ("feature_matching_weight", -1.0),
         ("flaw_probability", 3.0), ("clip_gradient_norm", -1.0), ("collapse_patience", -1),
-        ("frame_millimetres", 0.0),
+        ("frame_millimetres", 0.0), ("gradient_weight", -1.0), ("r1_weight", float("inf")),
+        ("r1_interval", 0), ("rendering_weight", -1.0),
     ],
 )  # fmt: skip
 def test_numbers_out_of_range_are_refused_by_name_before_anything_is_made(name, wrong):
@@ -335,7 +336,7 @@ def test_numbers_out_of_range_are_refused_by_name_before_anything_is_made(name, 
 
 
 def test_all_weights_zero_are_refused_by_name():
-    model = build(adversarial_weight=0.0, feature_matching_weight=0.0, reconstruction_weight=0.0)
+    model = build(adversarial_weight=0.0, feature_matching_weight=0.0, r1_weight=1.0)
     with pytest.raises(InputError, match="adversarial_weight, feature_matching_weight, recon"):
         fit(model)
 
