@@ -268,7 +268,11 @@ def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generat
         )
     if generator.spatial_statistics and not descriptor.spatial_statistics:
         raise ValueError("spatial_statistics=False, and its generator has norms that take them")
-    wide = {name: tensor.float().contiguous() for name, tensor in tensors.items()}
+    own = generator.state_dict()  # in float32, and what counts in whole numbers
+    wide = {
+        name: tensor.to(own[name].dtype if name in own else torch.float32).contiguous()
+        for name, tensor in tensors.items()
+    }
     generator.load_state_dict(wide, strict=True, assign=True)
     return generator
 

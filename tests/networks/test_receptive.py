@@ -16,7 +16,16 @@ SHAPES = [
     ("local", {"downsamples": 1, "blocks": 0, "local_blocks": 0}),
     ("local", {"downsamples": 1, "blocks": 1, "local_blocks": 2}),
     ("local", {"downsamples": 2, "blocks": 1, "local_blocks": 1}),
+    ("unet", {"downsamples": 1, "blocks": 1}),
+    ("unet", {"downsamples": 2, "blocks": 0}),
 ]
+DEEP = [
+    ("unet", {"downsamples": 2, "blocks": 2}),
+    ("unet", {"downsamples": 3, "blocks": 2}),
+    ("unet", {"downsamples": 4, "blocks": 1}),
+]
+"""Too many gates, each of which multiplies two sums, for sums that are exact in any order."""
+
 shapes = pytest.mark.parametrize(("name", "shape"), SHAPES)
 upsamplings = pytest.mark.parametrize("upsampling", ["transposed", "resize"])
 
@@ -24,6 +33,8 @@ upsamplings = pytest.mark.parametrize("upsampling", ["transposed", "resize"])
 def build(name: str, **changes) -> Generator:
     torch.manual_seed(0)
     arguments = {"in_channels": 2, "out_channels": 2, "base_channels": 2, **changes}
+    if name == "unet":
+        arguments.pop("upsampling", None)
     return GENERATORS[name](**arguments).eval().requires_grad_(False)
 
 
@@ -48,7 +59,7 @@ def freeze(generator: Generator, inputs: torch.Tensor) -> None:
         handle.remove()
 
 
-@shapes
+@pytest.mark.parametrize(("name", "shape"), SHAPES + DEEP)
 @upsamplings
 def test_it_is_the_declared_margin_or_less_by_under_a_stride(name, shape, upsampling):
     generator = build(name, norm="none", upsampling=upsampling, **shape)
@@ -100,7 +111,7 @@ def test_frozen_statistics_have_the_margin_of_no_norm():
 def test_a_tolerance_buys_a_margin_that_keeps_it(name):
     generator = build(name, downsamples=2, blocks=3, base_channels=4)
     stride, exact = generator.multiple_of, generator.receptive_margin
-    inputs = torch.randn(1, 2, 2 * stride, 4 * (exact // stride + 1) * stride)
+    inputs = torch.randn(1, 2, generator.minimum_size, 4 * (exact // stride + 1) * stride)
     freeze(generator, inputs)
     margins = [margin_for(generator, inputs, tolerance) for tolerance in (0.0, 1e-3, 0.05, 10.0)]
     assert margins == sorted(margins, reverse=True)
