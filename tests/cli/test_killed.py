@@ -104,8 +104,13 @@ def test_the_same_weights_come_out(tmp_path, shards, translator, killed_before):
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_before", [3, 6])
 def test_the_same_average_and_the_same_steps_come_out(tmp_path, shards, killed_before):
-    """Averaged weights, batches accumulated by two, clipping, and both networks' whole faces."""
+    """Averaged weights, batches accumulated by two, clipping, and both networks' whole faces.
+
+    And what counts steps, or keeps vectors from one to the next: R1 and spectral norm.
+    """
     more = {"ema_decay": 0.9, "model.init_args.accumulate_batches": 2,
+            "model.init_args.r1_weight": 1.0, "model.init_args.r1_interval": 3,
+            "model.init_args.discriminator_norm": "spectral",
             "model.init_args.clip_gradient_norm": 0.1,
             "model.init_args.inputs": "[texture, shape_normals, whole_texture]"}  # fmt: skip
     whole = run(shards, tmp_path / "whole", "joint", **more)

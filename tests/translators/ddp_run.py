@@ -30,11 +30,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--penalty", action="store_true")
     given = parser.parse_args()
     pl.seed_everything(0, verbose=False)
+    held = {"r1_weight": 5.0, "r1_interval": 2, "discriminator_norm": "spectral"}
     model = SpecularNormals(
         ["grey_albedo", "shape_normals"],
         **{**SMALL, "learning_rate": 1e-3, "accumulate_batches": given.accumulate},
+        **(held if given.penalty else {}),
     ).double()
     data = Doubles(
         given.shards, batch_size=given.batch, crop=16, samples_per_epoch=8, workers=0,
@@ -49,7 +52,7 @@ def main() -> None:
     trainer.fit(model, data)
     torch.save(
         {"state": model.state_dict(), "psnr": trainer.callback_metrics["val/psnr"],
-         "steps": trainer.global_step},
+         "steps": trainer.global_step, "r1": trainer.callback_metrics.get("train/r1")},
         given.out / f"rank-{trainer.global_rank}.pt",
     )  # fmt: skip
 

@@ -61,3 +61,13 @@ def test_accumulated_batches_are_one_large_one(shards, tmp_path):
     same(large, parts)
     both = run(shards, tmp_path / "both", "--processes=2", "--batch=1", "--accumulate=2")
     same(large, both[0])
+
+
+@pytest.mark.slow
+def test_a_penalty_in_every_other_step_keeps_processes_together(shards, tmp_path):
+    """Its gradients are of the same backward pass: nothing waits, nothing is sent twice."""
+    two = run(shards, tmp_path / "two", "--processes=2", "--batch=1", "--penalty")
+    for name, value in two[0]["state"].items():
+        assert torch.equal(two[1]["state"][name], value)
+    assert two[0]["r1"] > 0
+    assert two[0]["r1"] != two[1]["r1"]  # of their own samples
