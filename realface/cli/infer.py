@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from realface.maps.record import SubjectRecord
     from realface.maps.subject import Subject
+    from realface.tiling.disagreement import Disagreement
     from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def infer(arguments: Sequence[str]) -> None:
             outside=given.outside,
             statistics=given.statistics,
             tolerance=given.tolerance,
+            offsets=given.offsets,
             **layout,
         )
         if given.dry_run or given.window == "auto":
@@ -96,9 +98,10 @@ def infer(arguments: Sequence[str]) -> None:
 
     sheet = given.output / "contact_sheet.png"
     write_sheet(given.output, sheet, inputs=subject.folder)
-    measured = {
-        kind: one for stitched in results.values() for kind, one in stitched.disagreement.items()
-    }
+    measured: dict[str, Disagreement] = {}
+    for stitched in results.values():
+        measured |= stitched.disagreement
+        measured |= {f"{kind}, no offsets": one for kind, one in stitched.before.items()}
     if write_seam_map(measured, given.output / "seams.png"):
         say(f"where windows differed: {given.output / 'seams.png'}")
     say(f"maps and {sheet.name} in {given.output}")
@@ -179,6 +182,14 @@ def _parser() -> "ArgumentParser":
         type=Literal["exact", "16-bit", "8-bit"],
         default="exact",
         help="a smaller margin of windows, with which they differ from the whole image by no more",
+    )
+    parser.add_argument(
+        "--offsets",
+        type=Literal["auto", "none", "solve"],
+        default="auto",
+        help="give each faded window of an albedo the constant with which it agrees best with its "
+        "neighbours; computes every window twice; auto: where de-lighting with norms of each "
+        "window's own statistics sees nothing else of the face",
     )
     parser.add_argument(
         "--precision",
@@ -269,7 +280,7 @@ def _subject_of_texture(
     from realface.geometry.subject_maps import add_map, bake_subject
     from realface.maps.files import read_image
     from realface.maps.subject import Subject
-    from realface.pipeline import chains, lay_windows
+    from realface.pipeline import chains, lay_windows, offset_kinds
 
     texture: Path = given.input
     if not texture.exists():
@@ -296,7 +307,8 @@ def _subject_of_texture(
     _check_baked_kinds(texture, translators)
     for chain in chains(translators, given.fused):
         agree = not chain.spatial_statistics or given.statistics != "live"
-        lay_windows((height, width), chain, chain.kinds, agree=agree, **layout)
+        laid = lay_windows((height, width), chain, chain.kinds, agree=agree, **layout)
+        offset_kinds(given.offsets, chain, laid, agree)
     files = [path for path in (texture, given.mesh, given.mask) if path is not None]
     stamp = _stamp(files, given.millimetres_per_unit)
     if _read_stamp(folder) == stamp:

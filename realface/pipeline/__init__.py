@@ -2,7 +2,7 @@
 
 from realface.pipeline.job import Job, check_format
 from realface.pipeline.results import check_output
-from realface.pipeline.stages import chains, given_kinds, in_order, lay_windows
+from realface.pipeline.stages import chains, given_kinds, in_order, lay_windows, offset_kinds
 
 __all__ = [
     "Job",
@@ -12,4 +12,5 @@ __all__ = [
     "given_kinds",
     "in_order",
     "lay_windows",
+    "offset_kinds",
 ]

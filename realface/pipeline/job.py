@@ -31,7 +31,15 @@ from realface.pipeline.results import (
     write_subject,
 )
 from realface.pipeline.run import StageRun, Tolerance
-from realface.pipeline.stages import Stage, chains, check_choices, given_kinds, lay_windows
+from realface.pipeline.stages import (
+    Offsets,
+    Stage,
+    chains,
+    check_choices,
+    given_kinds,
+    lay_windows,
+    offset_kinds,
+)
 from realface.pipeline.statistics import Mode
 from realface.pipeline.tuning import batch_timer, feasible
 from realface.shading.capture import squeezed
@@ -68,6 +76,7 @@ class Job:
             windows agree; ``live``: each window's own.
         tolerance: A margin with which windows differ by no more from the whole image, measured
             when the stage runs; ``exact``: by rounding alone.
+        offsets: Whether windows' offsets are solved, see `Offsets`.
         **layout: As `lay_windows`: ``window``, ``overlap``, ``blend``, ``margin``, ``batch``,
             ``pad``.
 
@@ -85,16 +94,18 @@ class Job:
         outside: Outside = "constant",
         statistics: Mode = "thumbnail",
         tolerance: Tolerance = "exact",
+        offsets: Offsets = "auto",
         **layout: Any,
     ) -> None:
         self.subject, self._layout = subject, layout
         self.outside: Outside = outside
         self.statistics: Mode = statistics
         self.tolerance: Tolerance = tolerance
+        self.offsets: Offsets = offsets
         self.pad = bool(layout.get("pad", False))
         self.size = subject.size()
         ordered = chains(translators, fused)
-        check_choices(ordered, statistics, tolerance)
+        check_choices(ordered, statistics, tolerance, offsets)
         self._files = self._open(given_kinds(translators), ordered)
         self.stages = [self._stage(chain) for chain in ordered]
         self._placement = self._place(
@@ -129,7 +140,9 @@ class Job:
         mask = ("mask",) if "mask" in self._files else ()
         inputs = tuple(dict.fromkeys((*mask, *chain.kinds, *self._origins(chain))))
         agree = not chain.spatial_statistics or self.statistics != "live"
-        return Stage(chain, self._lay(chain, inputs, agree), inputs, agree)
+        laid = self._lay(chain, inputs, agree)
+        solved = offset_kinds(self.offsets, chain, laid, agree)
+        return Stage(chain, laid, inputs, agree, offsets=solved)
 
     def _lay(self, chain: Chain, inputs: tuple[str, ...], agree: bool, **changed: Any) -> Plan:
         layout = {**self._layout, **changed}
@@ -372,6 +385,8 @@ class Job:
         pooled = self.statistics == "pooled" and stage.chain.spatial_statistics
         if stage.exact and not pooled:  # pooled statistics are those of these windows
             windows = ("exact",)
+        if stage.offsets:
+            windows += ("offsets", *stage.offsets)
         text = repr(
             (stamps, plan.size, windows, records, compression, precision, choices,
              self._placement)

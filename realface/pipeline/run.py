@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from realface.errors import InputError, is_out_of_memory
+from realface.maps.kinds import KINDS
 from realface.maps.writers import MapWriter
 from realface.networks.receptive import margin_for
 from realface.pipeline.chain import Chain, Precision
@@ -19,6 +21,7 @@ from realface.pipeline.stages import Stage
 from realface.pipeline.statistics import Mode, frozen_statistics
 from realface.tiling.bands import stitch_on
 from realface.tiling.engine import Progress, Source, Stitched, WindowFunction
+from realface.tiling.offsets import NoSink, OffsetSource, window_offsets
 from realface.tiling.pad import cropped
 from realface.tiling.plan import Plan
 from realface.tiling.windows import Span, next_multiple
@@ -32,6 +35,9 @@ _LEVELS: dict[Tolerance, float] = {"16-bit": 2 / 65535, "8-bit": 2 / 255}
 """In the networks' range, which is 2 wide."""
 
 _MOST_WINDOWS = 4096  # more of them would be of a few pixels
+
+_OFFSETS = "offsets"
+"""Name of the source that tells a window its albedos' offsets."""
 
 Sinks = Callable[[], AbstractContextManager[Mapping[str, MapWriter]]]
 """Opens the stage's maps for writing."""
@@ -152,7 +158,14 @@ class StageRun:
         ]
 
     def _run(self, chain: Chain, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        return fill_outside(chain(maps, self._precision), maps, self._outside)
+        offsets = maps.pop(_OFFSETS, None)
+        made = chain(maps, self._precision)
+        if offsets is not None:
+            each = offsets.split([KINDS[kind].channels for kind in self._stage.offsets], dim=1)
+            made |= {
+                kind: made[kind] + one for kind, one in zip(self._stage.offsets, each, strict=True)
+            }
+        return fill_outside(made, maps, self._outside)
 
     def _blank(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         return {kind: blank_map(kind, maps, self._outside) for kind in self._stage.outputs}
@@ -165,17 +178,34 @@ class StageRun:
         sinks: Sinks,
     ) -> Stitched:
         masked = "mask" in stage.inputs
+        about: dict[str, Any] = {
+            "counted": "mask" if masked else None,
+            "blank": self._blank if masked else None,
+        }
+        progress, measured = self._progress, None
+        if stage.offsets:
+            log.info("%s: solving the windows' offsets", stage.title)
+            measured = stitch_on(
+                workers,
+                sources,
+                {kind: NoSink() for kind in stage.offsets},
+                stage.plan,
+                progress=lambda done, total: self._progress(done, 2 * total),
+                **about,
+            )
+            sources = {**sources, _OFFSETS: _solved(measured, stage)}
+            progress = _second_half(self._progress)
         with sinks() as writers:
-            return stitch_on(
+            stitched = stitch_on(
                 workers,
                 sources,
                 {kind: cropped(one, self._size) for kind, one in writers.items()},
                 stage.plan,
-                counted="mask" if masked else None,
-                blank=self._blank if masked else None,
                 done=partial(_all_have, list(writers.values()), self._size),
-                progress=self._progress,
+                progress=progress,
+                **about,
             )
+        return stitched if measured is None else _together(measured, stitched)
 
     def _smaller(self, stage: Stage) -> Stage | None:
         """The stage with windows of half the side, where they give the same maps."""
@@ -187,6 +217,29 @@ class StageRun:
             return replace(stage, plan=self._lay(stage, window=window, batch=1))
         except InputError:
             return None
+
+
+def _solved(measured: Stitched, stage: Stage) -> OffsetSource:
+    """The offsets of all albedos, one after the other in its channels."""
+    each = [
+        window_offsets(measured.disagreement[kind]).expand(-1, -1, KINDS[kind].channels)
+        for kind in stage.offsets
+    ]
+    return OffsetSource(stage.plan, torch.cat(each, dim=2))
+
+
+def _second_half(progress: Progress) -> Progress:
+    return lambda done, total: progress(total + done, 2 * total)
+
+
+def _together(measured: Stitched, stitched: Stitched) -> Stitched:
+    """Of a run that measured and the one that stitched."""
+    return replace(
+        stitched,
+        seconds=measured.seconds + stitched.seconds,
+        computing=measured.computing + stitched.computing,
+        before=measured.disagreement,
+    )
 
 
 def _all_have(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.channels import source_kind
+from realface.networks.channels import WHOLE_TEXTURE, source_kind
 from realface.pipeline.chain import Chain
 from realface.tiling.blend import Fade
 from realface.tiling.plan import Plan, exact_plan
@@ -21,6 +21,11 @@ where the network's statistics allow it. ``hann``, ``linear``, ``gaussian``: cro
 ``avatarme``: its windows of 1536 px, 768 px apart, with a linear fade over 384 px. ``auto``:
 ``cut`` where windows agree and no overlap is asked for, else ``hann``."""
 
+Offsets = Literal["auto", "none", "solve"]
+"""Whether each window of an albedo gets the constant with which neighbours agree best, which takes
+a run of all windows before. ``auto``: where a texture is de-lit by windows that take their own
+norms' statistics and see nothing of the rest of the face, so that each has a tone of its own."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -32,6 +37,7 @@ class Stage:
         inputs: The kinds that it reads, the mask first where there is one.
         agree: Whether windows agree but for their margins.
         seconds: Measured for a batch of its windows [s]; None: not measured.
+        offsets: The albedos whose windows' offsets are solved before they are stitched.
     """
 
     chain: Chain
@@ -39,6 +45,7 @@ class Stage:
     inputs: tuple[str, ...]
     agree: bool
     seconds: float | None = None
+    offsets: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -63,8 +70,11 @@ class Stage:
         lines = [f"{self.title} from {', '.join(self.inputs)}, by {sources}", str(self.plan)]
         if self.plan.windows > 1:
             lines.append(f"exactness   {self._exactness()}")
+        if self.offsets:
+            solved = f"solved for {', '.join(self.offsets)}: every window is computed twice"
+            lines.append(f"offsets     {solved}")
         if self.seconds is not None:
-            batches = -(-self.plan.windows // self.plan.batch)
+            batches = -(-self.plan.windows // self.plan.batch) * (2 if self.offsets else 1)
             lines.append(f"time        about {batches * self.seconds:.0f} s in the network")
         return "\n".join(lines)
 
@@ -107,7 +117,36 @@ def chains(translators: Mapping[str, TrainedTranslator], fused: bool) -> list[Ch
     return [Chain(links)] if fused else [Chain([link]) for link in links]
 
 
-def check_choices(chains: Sequence[Chain], statistics: str, tolerance: str) -> None:
+def offset_kinds(offsets: Offsets, chain: Chain, plan: Plan, agree: bool) -> tuple[str, ...]:
+    """The albedos of a chain whose windows' offsets are to be solved.
+
+    Args:
+        offsets: What is asked for.
+        chain: Of one translator; of several nothing is solved.
+        plan: Its windows.
+        agree: Whether they agree but for their margins.
+
+    Raises:
+        InputError: If they are to be solved for windows that share nothing.
+    """
+    albedos = tuple(kind for kind in chain.outputs if not KINDS[kind].is_vector)
+    if offsets == "none" or not albedos or plan.windows == 1 or len(chain.links) > 1:
+        return ()
+    if offsets == "auto":
+        alone = not agree and "texture" in chain.kinds and WHOLE_TEXTURE not in chain.kinds
+        return albedos if alone and plan.ramp else ()
+    if not plan.ramp:
+        raise InputError(
+            f"--offsets solve, and windows of {', '.join(albedos)} that are cut",
+            "windows that are cross-faded: offsets follow from what neighbours differ by",
+            "give an --overlap, or leave --offsets out",
+        )
+    return albedos
+
+
+def check_choices(
+    chains: Sequence[Chain], statistics: str, tolerance: str, offsets: Offsets = "none"
+) -> None:
     """Refuse what cannot be gathered or measured for several translators at once.
 
     Raises:
@@ -116,6 +155,13 @@ def check_choices(chains: Sequence[Chain], statistics: str, tolerance: str) -> N
     if all(len(chain.links) == 1 for chain in chains):
         return
     remedy = "leave --fused out, or this"
+    if offsets == "solve":
+        raise InputError(
+            "--offsets solve with --fused",
+            "offsets that are solved for one translator after the other, since each reads the maps "
+            "before it",
+            remedy,
+        )
     if tolerance != "exact":
         raise InputError(
             f"--tolerance {tolerance} with --fused", "margins that are measured singly", remedy

@@ -67,6 +67,11 @@ class Disagreement:
         squares = sum(pair.texels * float(pair.difference.square().mean()) for pair in self.pairs)
         return (squares / texels) ** 0.5 if texels else 0.0
 
+    @property
+    def levels(self) -> str:
+        """For people, of a map in [0, 1]: mean and tone in grey levels of 255."""
+        return f"{255 * self.mean:.2f} grey levels ({255 * self.tone:.2f} of it tone)"
+
     def __str__(self) -> str:
         return f"mean {self.mean:.3g}, max {self.max:.3g}"
 

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -56,6 +56,8 @@ class Stitched:
         kept: Number of windows that an earlier run had finished.
         seconds: Wall time, reading and writing included [s].
         computing: Of which ``fn`` took [s].
+        before: By output, how they had differed in a run before, where their offsets were solved
+            from it.
     """
 
     disagreement: dict[str, Disagreement]
@@ -64,16 +66,21 @@ class Stitched:
     kept: int
     seconds: float
     computing: float
+    before: Mapping[str, Disagreement] = field(default_factory=dict)
 
     def __str__(self) -> str:
         count = "1 window" if self.windows == 1 else f"{self.windows} windows"
+        count += ", twice," if self.before else ""
         lines = [f"{count} in {self.seconds:.1f} s, {self.computing:.1f} s of it in the network"]
         if self.blank:
             lines[0] += f"; {self.blank} without a texel of the mask were not computed"
         if self.kept:
             lines[0] += f"; {self.kept} were there from an earlier run"
         for name, one in self.disagreement.items():
-            if one.values:
+            if name in self.before:
+                lines.append(f"{name}: overlapping windows differed by {self.before[name].levels}")
+                lines[-1] += f", with offsets solved by {one.levels}" if one.values else ""
+            elif one.values:
                 lines.append(f"{name}: overlapping windows differ by {one}")
         return "\n".join(lines)
 
