@@ -18,7 +18,7 @@ from realface.maps.growing_tiff import GrowingTiff
 from realface.maps.kinds import KINDS
 from realface.maps.record import read_record, write_record
 from realface.maps.subject import Subject, save_map
-from realface.pipeline import Job
+from realface.pipeline import Job, stages, tuning
 from realface.pipeline.outside import ORIGIN, RIM
 from tests.faces import face_maps, write_face
 from tests.trained import INPUTS, save_checkpoint, translator
@@ -578,6 +578,38 @@ def test_tuning_measures_and_chooses_among_exact_windows(tmp_path, face):
     plans = [stage.plan for stage in given.stages]
     given.tune("cpu")
     assert [stage.plan for stage in given.stages] == plans
+
+
+def test_without_a_window_one_is_found_for_a_network_that_reaches_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "_WINDOW", 32)
+    monkeypatch.setattr(tuning, "SIDES", (24, 28))
+    monkeypatch.setattr(tuning, "_LARGER", (52, 60, 72))
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    job = Job(Subject(face), trained)
+    assert job.stages[0].plan == Job(Subject(face), trained, window=52).stages[0].plan
+    job.tune("cpu")
+    assert job.stages[0].plan.window[0] * job.stages[0].plan.window[1] <= 52**2
+    with pytest.raises(InputError, match="windows of 32x32"):
+        Job(Subject(face), trained, window=32)
+    monkeypatch.setattr(tuning, "_LARGER", (40,))
+    with pytest.raises(InputError, match="windows of 32x32"):
+        Job(Subject(face), trained)
+
+
+def test_tuning_passes_over_windows_that_do_not_fit_into_memory(tmp_path):
+    face = write_face(tmp_path / "face", 128, 192)
+    trained = translators(["specular_albedo"], folder=tmp_path)
+    network = trained["specular_albedo"].generator
+
+    def hungry(x):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 9 GB")
+
+    network.forward = hungry
+    job = Job(Subject(face), trained)
+    job.tune("cpu")
+    assert job.stages[0].seconds is None
+    assert "time  " not in str(job)
 
 
 def test_a_window_that_does_not_fit_into_memory_is_halved(tmp_path, caplog):

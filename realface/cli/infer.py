@@ -1,8 +1,10 @@
 """`infer.py`: a subject's texture to its four reflectance maps."""
 
+import functools
 import glob
 import json
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,6 +61,7 @@ def infer(arguments: Sequence[str]) -> None:
         layout["window"] = given.window
     with ExitStack() as stack:
         if given.input.is_dir():
+            check_output(given.output, given.input)
             subject = _subject_of_folder(given)
         else:
             # A dry run bakes as well, for its checks, but keeps nothing.
@@ -114,10 +117,18 @@ def _parse(arguments: Sequence[str]) -> Any:
         return _parser().parse_args(list(arguments))
     except ArgumentError as error:
         raise InputError(
-            str(error),
+            _without_types(str(error)),
             "options and config keys that `infer.py --help` lists",
             "correct the flag or the line of the config",
         ) from error
+
+
+def _without_types(message: str) -> str:
+    """What the parser says of a value, in words that are not Python's."""
+    noise = r" *(Does not validate|Subtypes:|Errors:|Given value type:)"
+    text = "\n".join(line for line in message.splitlines() if not re.match(noise, line))
+    text = re.sub(r"a typing\.Literal\[(.*?)\]", r"one of \1", text)
+    return re.sub(r"a <class '(\w+)'>", r"\1", text)
 
 
 def _parser() -> "ArgumentParser":
@@ -278,9 +289,9 @@ def _subject_of_texture(
 ) -> "Subject":
     """A subject folder from a texture and its mesh; one made from the same files is kept."""
     from realface.geometry.subject_maps import add_map, bake_subject
-    from realface.maps.files import read_image
+    from realface.maps.files import read_form
     from realface.maps.subject import Subject
-    from realface.pipeline import chains, lay_windows, offset_kinds
+    from realface.pipeline import chains, first_plan, lay_windows, offset_kinds
 
     texture: Path = given.input
     if not texture.exists():
@@ -296,8 +307,8 @@ def _subject_of_texture(
             "give the mesh with --mesh: the networks read its shape",
         )
     about = _about(given)
-    height, width = read_image(texture).shape[:2]
-    if given.mask is not None and read_image(given.mask).shape[:2] != (height, width):
+    height, width = size = read_form(texture)[0]
+    if given.mask is not None and read_form(given.mask)[0] != size:
         raise InputError(
             f"{given.mask}, which is not {height}x{width} (height x width)",
             f"a mask of the texture's size ({texture})",
@@ -307,7 +318,8 @@ def _subject_of_texture(
     _check_baked_kinds(texture, translators)
     for chain in chains(translators, given.fused):
         agree = not chain.spatial_statistics or given.statistics != "live"
-        laid = lay_windows((height, width), chain, chain.kinds, agree=agree, **layout)
+        lay = functools.partial(lay_windows, size, chain, chain.kinds, agree=agree, **layout)
+        laid = first_plan(lay, layout.get("window"))
         offset_kinds(given.offsets, chain, laid, agree)
     files = [path for path in (texture, given.mesh, given.mask) if path is not None]
     stamp = _stamp(files, given.millimetres_per_unit)

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +43,7 @@ from realface.pipeline.stages import (
     offset_kinds,
 )
 from realface.pipeline.statistics import Mode
-from realface.pipeline.tuning import batch_timer, feasible
+from realface.pipeline.tuning import batch_timer, feasible, first_plan
 from realface.shading.capture import squeezed
 from realface.tiling.engine import Source, Stitched
 from realface.tiling.pad import padded
@@ -59,6 +61,7 @@ Progress = Callable[[str, int, int], None]
 BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (16, 32)}
 """What each format can hold, per channel."""
 
+_BAND = 256  # px; a mask is read by so many rows, so that memory does not follow the map
 _SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
 
 
@@ -121,7 +124,7 @@ class Job:
             file.require_object_space()
         if "mask" not in files:
             log.info("%s: no mask, every texel is taken as valid", self.subject.folder)
-        elif not (files["mask"].whole() > 0.5).any():
+        elif not _any_valid(files["mask"]):
             raise InputError(
                 f"{files['mask'].path}, which leaves no texel",
                 "a mask that is white where the face is",
@@ -140,7 +143,8 @@ class Job:
         mask = ("mask",) if "mask" in self._files else ()
         inputs = tuple(dict.fromkeys((*mask, *chain.kinds, *self._origins(chain))))
         agree = not chain.spatial_statistics or self.statistics != "live"
-        laid = self._lay(chain, inputs, agree)
+        lay = partial(self._lay, chain, inputs, agree)
+        laid = first_plan(lay, self._layout.get("window"))
         solved = offset_kinds(self.offsets, chain, laid, agree)
         return Stage(chain, laid, inputs, agree, offsets=solved)
 
@@ -178,7 +182,8 @@ class Job:
         """Choose each stage's windows by measuring a few on the device, on made-up maps.
 
         Where windows are cut to agree, the size with the least time for the whole map is taken;
-        otherwise, and where the sizes are given, time is only measured.
+        otherwise, and where the sizes are given, time is only measured. Windows that do not fit
+        into memory are not taken; where none does, `run` will halve them.
 
         Raises:
             InputError: If no size fits.
@@ -188,19 +193,25 @@ class Job:
     def _tuned(self, stage: Stage, device: str, precision: Precision) -> Stage:
         plans = [stage.plan]
         if stage.agree and not stage.plan.ramp and "window" not in self._layout:
-            plans = feasible(
-                lambda window: self._lay(stage.chain, stage.inputs, stage.agree, window=window)
-            )
+            lay = partial(self._lay, stage.chain, stage.inputs, stage.agree)
+            plans = feasible(lambda window: lay(window=window))
         stage.chain.to(device)
         try:
             plan, seconds = fastest(plans, batch_timer(stage, device, precision))
         finally:
             stage.chain.to("cpu")
-        return replace(stage, plan=plan, seconds=seconds)
+        return replace(stage, plan=plan, seconds=seconds if isfinite(seconds) else None)
 
     def __str__(self) -> str:
-        stages = "\n\n".join(map(str, self.stages))
-        return f"subject     {self.subject.folder}\n\n{stages}"
+        stages = ["\n".join([str(stage), *self._before(stage)]) for stage in self.stages]
+        return "\n\n".join([f"subject     {self.subject.folder}", *stages])
+
+    def _before(self, stage: Stage) -> Iterator[str]:
+        """What a stage does before its windows run, and is not in its time."""
+        if stage.agree and stage.chain.spatial_statistics:
+            yield f"statistics  of the map's norms ({self.statistics}) are gathered before"
+        if stage.agree and self.tolerance != "exact" and stage.plan.windows > 1:
+            yield f"tolerance   one {self.tolerance} level; the margin for it is measured before"
 
     def run(
         self,
@@ -392,6 +403,12 @@ class Job:
              self._placement)
         )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _any_valid(mask: MapFile) -> bool:
+    height, width = mask.size
+    bands = range(0, height, _BAND)
+    return any((mask.read(y, 0, min(_BAND, height - y), width) > 0.5).any() for y in bands)
 
 
 def check_format(form: Format, bits: int) -> None:

@@ -26,6 +26,8 @@ Offsets = Literal["auto", "none", "solve"]
 a run of all windows before. ``auto``: where a texture is de-lit by windows that take their own
 norms' statistics and see nothing of the rest of the face, so that each has a tone of its own."""
 
+_WINDOW = 1536  # px, as AvatarMe
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -180,7 +182,7 @@ def lay_windows(
     inputs: tuple[str, ...],
     *,
     agree: bool,
-    window: int = 1536,
+    window: int | None = None,
     overlap: int | None = None,
     blend: Blend = "auto",
     margin: int | None = None,
@@ -195,7 +197,7 @@ def lay_windows(
         inputs: The maps that it reads.
         agree: Whether windows agree but for their margins.
         window: Largest side of a window; where windows are cut and agree, of a square of the
-            largest area [px].
+            largest area [px]; None: 1536.
         overlap: Least overlap of neighbouring windows [px]; None: a quarter of the window,
             or, where windows are cut and agree, twice the margin.
         blend: See `Blend`.
@@ -204,8 +206,16 @@ def lay_windows(
         pad: Lay them over the map as padded to the network's stride.
 
     Raises:
-        InputError: If the size does not fit the network, or the windows do not fit the map.
+        InputError: If the size does not fit the network, or the windows do not fit the map, or
+            ``avatarme`` is to have windows of another kind.
     """
+    if blend == "avatarme" and not (window is overlap is None):
+        raise InputError(
+            "--blend avatarme with a --window or an --overlap",
+            "its own: windows of 1536 px that share 768",
+            "leave these out, or give --blend linear",
+        )
+    window = _WINDOW if window is None else window
     multiple = chain.multiple_of
     if pad:
         size = (next_multiple(size[0], multiple), next_multiple(size[1], multiple))

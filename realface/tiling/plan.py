@@ -97,7 +97,8 @@ class Plan:
         down, across = (_range(*overlap) for overlap in self.overlaps)
         lines = [
             f"map         {_size(self.size)} (height x width)",
-            f"windows     {self.windows} ({len(self.rows)} rows x {len(self.columns)} columns)"
+            f"windows     {self.windows} ({_counted(len(self.rows), 'row')} x "
+            f"{_counted(len(self.columns), 'column')})"
             f" of {_size(self.window)}, batches of {self.batch}",
         ]
         if self.windows > 1:
@@ -275,6 +276,10 @@ def _overlaps(windows: Sequence[Span]) -> Span:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _range(low: int, high: int) -> str:

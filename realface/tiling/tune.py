@@ -1,11 +1,16 @@
 """The windows that take the least time, by measuring a few."""
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 
 from realface.tiling.plan import Plan
 
-_SHARE = 0.05
-"""Of the best plan's estimated time that measuring may take."""
+_SHARE = 0.1
+"""Of the best plan's estimated time that measuring may take, runs that warm up included."""
+
+_ENOUGH = 0.3
+"""Time after which a plan is measured well enough [s]; small windows are run again till then."""
 
 _LEVEL = 1.02
 """A larger window is taken for more than 2 % of time only: measurements differ by as much."""
@@ -16,26 +21,48 @@ def fastest(plans: Sequence[Plan], seconds: Callable[[Plan], float]) -> tuple[Pl
 
     Small windows are often faster per pixel, since their activations fit a CPU's cache, and large
     ones carry less margin: neither is known without the network and the machine. Plans are
-    measured in the order given, until that has taken a twentieth of what the best one would take;
-    the rest are judged by the last measured time per pixel.
+    measured in the order given, until that has taken a tenth of what the best one would take;
+    the rest are judged by the last measured time per pixel. The first run of a plan warms up, the
+    median of those after it counts.
 
     Args:
         plans: With rising windows, at least one.
-        seconds: Time of a batch of a plan's windows [s]; each plan is measured once.
+        seconds: Runs a batch of a plan's windows and returns its time [s]; infinite where it does
+            not fit into memory, which larger windows then are not asked to.
 
     Returns:
-        The plan, and the time of one batch of it [s], estimated where it was not measured.
+        The plan, and the time of one batch of it [s], estimated where it was not measured;
+        infinite where not even the first plan fits.
     """
     best, spent, rate = None, 0.0, 0.0
     for plan in plans:
         pixels = plan.window[0] * plan.window[1] * min(plan.batch, plan.windows)
+        batches = -(-plan.windows // plan.batch)
         if best is None or spent < _SHARE * best[0]:
-            one = seconds(plan)
-            spent, rate = spent + one, one / pixels
+            one, taken = _measured(plan, seconds, batches * _SHARE / len(plans))
+            spent, rate = spent + taken, one / pixels
         else:
             one = rate * pixels
-        total = one * -(-plan.windows // plan.batch)
+        total = one * batches
         if best is None or total * _LEVEL < best[0]:
             best = total, plan, one
+        if math.isinf(one):
+            break
     assert best is not None
     return best[1], best[2]
+
+
+def _measured(plan: Plan, seconds: Callable[[Plan], float], share: float) -> tuple[float, float]:
+    """Time of a batch, and what measuring it took, at most ``share`` batches where that is little.
+
+    Returns:
+        Median and sum [s].
+    """
+    warming = seconds(plan)
+    if math.isinf(warming):
+        return warming, 0.0
+    times = [seconds(plan)]
+    enough = min(_ENOUGH, share * times[0])
+    while len(times) * min(times) < enough:  # as if none had been disturbed
+        times.append(seconds(plan))
+    return statistics.median(times), warming + sum(times)

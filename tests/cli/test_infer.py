@@ -96,12 +96,39 @@ def test_wildcards_that_the_shell_has_left(tmp_path, capsys, face):
     assert run(capsys, "infer", *flags, odd)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--window", "large"], ["Expected int", "one of 'auto'", "Given value: large"]),
+        (["--blend", "soft"], ["one of 'auto', 'cut', 'hann'", "Got value: soft"]),
+        (["--blend", "avatarme", "--overlap", "64"], ["windows of 1536 px that share 768"]),
+        (["--blend", "avatarme", "--window", "512"], ["leave these out"]),
+    ],
+)
+def test_values_that_no_flag_takes(tmp_path, capsys, face, weights, flags, words):
+    flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights, *flags]
+    refused(capsys, flags, words)
+    _, _, err = run(capsys, "infer", *flags)
+    assert "typing" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_tells_what_comes_before_the_windows(tmp_path, capsys, face):
+    one = translator("specular_albedo", norm="instance")
+    path = save_checkpoint(one, tmp_path / "one.ckpt")
+    flags = ["--input", face, "--output", tmp_path / "out", "--checkpoint", path, "--dry-run"]
+    code, out, _ = run(capsys, "infer", *flags, "--window", 60, "--tolerance", "8-bit")
+    assert code == 0
+    assert "statistics  of the map's norms (thumbnail)" in out
+    assert "tolerance   one 8-bit level" in out
+
+
 def test_dry_run_writes_nothing(tmp_path, capsys, face, weights):
     before = sorted(tmp_path.rglob("*"))
     flags = ["--input", face, "--output", tmp_path / "out", "--weights", weights, "--dry-run"]
     code, out, _ = run(capsys, "infer", *flags)
     assert code == 0
-    assert "1 (1 rows x 1 columns)" in out
+    assert "1 (1 row x 1 column)" in out
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -42,6 +42,10 @@ def test_the_plan_prints_what_it_will_cost():
         assert part in text
 
 
+def test_one_window_is_one_row():
+    assert "1 (1 row x 1 column) of 64x96" in str(plan((64, 96)))
+
+
 def test_memory_does_not_grow_with_the_height():
     low = plan((4096, 6144), window=512, overlap=128)
     high = plan((65536, 6144), window=512, overlap=128)
