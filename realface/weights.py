@@ -21,15 +21,22 @@ from torch import Tensor
 from realface.errors import InputError
 from realface.maps.files import disk_failure, partial_path
 from realface.maps.kinds import REFLECTANCE
+from realface.networks.channels import WHOLE_LIGHT
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Interface, NormalSpace
+from realface.networks.whole_face import WholeFaceNetwork
 
 VERSION = 2
 JOINT = "joint"
 """Name of the translator that makes several maps at once."""
 
+WHOLE_FACE = "whole_face"
+"""Name of the translator that finds the light on a whole face, and of its generator."""
+
 PREFIX = "generator."
 """Of the generator's tensors in a checkpoint."""
+
+_NETWORKS = {**GENERATORS, WHOLE_FACE: WholeFaceNetwork}
 
 _DAMAGE = (InputError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 """What a damaged or foreign weights folder raises."""
@@ -40,10 +47,11 @@ class Descriptor:
     """What a generator is, reads and writes.
 
     Attributes:
-        translator: Its name: the map that it makes, or ``joint``.
+        translator: Its name: the map that it makes, ``joint``, or ``whole_face``.
         inputs: Words of `realface.networks.channels.INPUTS`, in the order of its channels.
-        outputs: Kinds of map that it makes, in the order of its channels.
-        generator: Its name in `realface.networks.generator.GENERATORS`.
+        outputs: Kinds of map that it makes, in the order of its channels; of ``whole_face``:
+            `realface.networks.channels.WHOLE_LIGHT`.
+        generator: Its name in `realface.networks.generator.GENERATORS`, or ``whole_face``.
         arguments: Of its constructor.
         multiple_of: Height and width of its input must be multiples of this [px].
         receptive_margin: How far an input texel reaches [px], statistics of norms aside.
@@ -80,12 +88,14 @@ class Descriptor:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise ValueError(f"version={self.version}, and this realface reads {VERSION}")
-        if self.translator not in (*REFLECTANCE, JOINT):
-            raise ValueError(f"translator={self.translator!r} is not among {REFLECTANCE}, {JOINT}")
-        if self.translator != JOINT and self.outputs != (self.translator,):
+        named = (*REFLECTANCE, JOINT, WHOLE_FACE)
+        if self.translator not in named:
+            raise ValueError(f"translator={self.translator!r} is not among {named}")
+        own = (WHOLE_LIGHT,) if self.translator == WHOLE_FACE else (self.translator,)
+        if self.translator != JOINT and self.outputs != own:
             raise ValueError(f"outputs={self.outputs} are not those of {self.translator}")
-        if self.generator not in GENERATORS:
-            raise ValueError(f"generator={self.generator!r} is not among {tuple(GENERATORS)}")
+        if self.generator not in _NETWORKS:
+            raise ValueError(f"generator={self.generator!r} is not among {tuple(_NETWORKS)}")
         _check_record(self)
         read, made = self.arguments["in_channels"], self.arguments["out_channels"]
         if self.interface.in_channels != read:
@@ -256,7 +266,7 @@ def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generat
     if sum(counts) > len(tensors):  # a hostile number would take hours and all memory
         raise ValueError(f"its generator has more blocks than there are tensors, {len(tensors)}")
     with torch.device("meta"):  # memory is taken for the tensors that there are
-        generator = GENERATORS[descriptor.generator](**descriptor.arguments)
+        generator = _NETWORKS[descriptor.generator](**descriptor.arguments)
     if generator.multiple_of != descriptor.multiple_of:
         raise ValueError(
             f"multiple_of={descriptor.multiple_of}, and its generator's is {generator.multiple_of}"

@@ -8,13 +8,21 @@ from torch import Tensor
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS
+from realface.shading.whole_light import LIGHT_CHANNELS
 
 DEPTH_SCALE = 100.0
-"""Millimetres of depth that become 1 in a network's input."""
+"""Millimetres of depth, or of a position, that become 1 in a network's input."""
 
 WHOLE_TEXTURE = "whole_texture"
 """What a patch network may see of the rest of the face: its whole texture, squeezed to the size of
 the patch or window. It is no kind of map: it is made from ``texture`` where it is wanted."""
+
+DELIT_TEXTURE = "delit_texture"
+"""The texture with the shading divided out that the whole-face stage has found: what makes the
+windows of a map agree in tone. No kind of map either."""
+
+WHOLE_LIGHT = "whole_light"
+"""What the whole-face stage makes: coefficients of `realface.shading.whole_light`."""
 
 SHORTEST_NORMAL = 1e-4
 """Below this length a predicted normal has no direction."""
@@ -26,7 +34,7 @@ class NetworkInput:
 
     Attributes:
         name: The word in the config.
-        kind: The kind of map that it is made from, or `WHOLE_TEXTURE`.
+        kind: The kind of map that it is made from, or `WHOLE_TEXTURE`, or `DELIT_TEXTURE`.
         channels: Channels in the network's input.
         convert: From the map ``(B, C, H, W)`` to channels in about [-1, 1].
         meaning: One line for people.
@@ -84,7 +92,12 @@ def input_kinds(inputs: Sequence[str]) -> tuple[str, ...]:
 
 def source_kind(kind: str) -> str:
     """The kind of map in a subject's folder that a network's map is made from."""
-    return "texture" if kind == WHOLE_TEXTURE else kind
+    return "texture" if kind in (WHOLE_TEXTURE, DELIT_TEXTURE) else kind
+
+
+def output_channels(kind: str) -> int:
+    """Channels that a network writes for a kind of map, or for `WHOLE_LIGHT`."""
+    return LIGHT_CHANNELS if kind == WHOLE_LIGHT else KINDS[kind].channels
 
 
 def input_channels(inputs: Sequence[str]) -> int:
@@ -139,8 +152,10 @@ def output_to_map(raw: Tensor, kind: str) -> Tensor:
     Raises:
         InputError: If no network writes this kind, or the channels are not the kind's.
     """
-    _check_output(raw, kind)
     wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
+    if kind == WHOLE_LIGHT:
+        return wide
+    _check_output(raw, kind)
     if KINDS[kind].encoding != "unit_vector":
         return (wide + 1) / 2
     # Squares are summed by hand: torch's own norm over the channels takes 40 ms for 512x512 on CPU.
@@ -226,16 +241,23 @@ def _depth(shape: Tensor) -> Tensor:
     return shape[:, 2:3] / DEPTH_SCALE
 
 
+def _position(shape: Tensor) -> Tensor:
+    return shape / DEPTH_SCALE
+
+
 _ALL = (
     NetworkInput("texture", "texture", 3, _centred, "captured texture, light baked in"),
     NetworkInput(WHOLE_TEXTURE, WHOLE_TEXTURE, 3, _centred, "whole texture, squeezed to the patch"),
+    NetworkInput(DELIT_TEXTURE, DELIT_TEXTURE, 3, _centred, "texture by the whole face's shading"),
     NetworkInput("diffuse_albedo", "diffuse_albedo", 3, _centred, "diffuse albedo as encoded"),
     NetworkInput("grey_albedo", "diffuse_albedo", 1, _grey, "luma of the diffuse albedo"),
     NetworkInput("depth", "shape", 1, _depth, "z in millimetres from the median, over 100"),
+    NetworkInput("position", "shape", 3, _position, "millimetres from the median, over 100"),
     NetworkInput("shape_normals", "shape_normals", 3, _unchanged, "normals of the shape"),
     NetworkInput("specular_albedo", "specular_albedo", 1, _centred, "specular albedo"),
     NetworkInput("diffuse_normals", "diffuse_normals", 3, _unchanged, "diffuse normals"),
     NetworkInput("specular_normals", "specular_normals", 3, _unchanged, "specular normals"),
+    NetworkInput("mask", "mask", 1, _unchanged, "1 on the face, 0 beside it"),
 )
 
 INPUTS: dict[str, NetworkInput] = {word.name: word for word in _ALL}

@@ -13,10 +13,13 @@ from realface.geometry.normals import blur_normals, blur_reach
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.maps.spaces import level_tangents, object_to_tangent, tangent_to_object
 from realface.networks.channels import (
+    DELIT_TEXTURE,
+    WHOLE_LIGHT,
     assemble,
     input_channels,
     input_kinds,
     map_to_output,
+    output_channels,
     output_to_map,
     residual_channels,
 )
@@ -53,7 +56,7 @@ class Interface:
 
     Attributes:
         inputs: Words of `realface.networks.channels.INPUTS`, in the order of the channels.
-        outputs: Kinds of reflectance map, in the order of the channels.
+        outputs: Kinds of reflectance map, in the order of the channels; or `channels.WHOLE_LIGHT`.
         space: Of the normals among both.
         frame_sigma: Of the low-pass, in tangent space [texels].
 
@@ -68,6 +71,8 @@ class Interface:
 
     def __post_init__(self) -> None:
         input_channels(self.inputs)
+        if self.outputs == (WHOLE_LIGHT,):
+            return
         unknown = [kind for kind in self.outputs if kind not in REFLECTANCE]
         if unknown or not self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise InputError(
@@ -78,7 +83,7 @@ class Interface:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of map that it reads, and `channels.WHOLE_TEXTURE` where it does."""
+        """The kinds of map that it reads, `WHOLE_TEXTURE` and `DELIT_TEXTURE` among them."""
         frame = ("shape_normals",) if self.space == "tangent" else ()
         return tuple(dict.fromkeys((*input_kinds(self.inputs), *frame)))
 
@@ -90,7 +95,7 @@ class Interface:
     @property
     def out_channels(self) -> int:
         """Channels that it writes."""
-        return sum(KINDS[kind].channels for kind in self.outputs)
+        return sum(map(output_channels, self.outputs))
 
     @property
     def frame_reach(self) -> int:
@@ -100,9 +105,9 @@ class Interface:
     @property
     def slices(self) -> dict[str, slice]:
         """Where each output lies among the channels."""
-        ends = list(accumulate(KINDS[kind].channels for kind in self.outputs))
+        ends = list(accumulate(map(output_channels, self.outputs)))
         return {
-            kind: slice(end - KINDS[kind].channels, end)
+            kind: slice(end - output_channels(kind), end)
             for kind, end in zip(self.outputs, ends, strict=True)
         }
 
@@ -173,7 +178,9 @@ class Interface:
         """
         found: list[int | None] = []
         for kind in self.outputs:
-            if kind in RESIDUAL_BASE:
+            if kind == "diffuse_albedo" and DELIT_TEXTURE in self.inputs:
+                found += residual_channels(self.inputs, DELIT_TEXTURE)
+            elif kind in RESIDUAL_BASE:
                 found += residual_channels(self.inputs, RESIDUAL_BASE[kind])
             else:
                 found += [None] * KINDS[kind].channels

@@ -20,7 +20,7 @@ from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
 from realface.maps.writers import Compression, MapWriter, open_writer
-from realface.networks.channels import WHOLE_TEXTURE
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
 from realface.pipeline.chain import Chain, Precision
 from realface.pipeline.outside import ORIGIN, RIM, Outside
 from realface.pipeline.results import (
@@ -44,6 +44,7 @@ from realface.pipeline.stages import (
 )
 from realface.pipeline.statistics import Mode
 from realface.pipeline.tuning import batch_timer, feasible, first_plan
+from realface.pipeline.whole_face import DelitTexture, factor_for, whole_face_of, whole_light
 from realface.shading.capture import squeezed
 from realface.tiling.engine import Source, Stitched
 from realface.tiling.pad import padded
@@ -70,7 +71,8 @@ class Job:
 
     Args:
         subject: Its maps; those that a translator in the job makes are not read from it.
-        translators: By the map that they make; one that makes several may be there for each.
+        translators: By the map that they make; one that makes several may be there for each. The
+            whole-face stage by `realface.networks.channels.WHOLE_LIGHT`, where it is read.
         fused: Run all translators on each window, one after the other, instead of one after the
             other on the map: inputs are read once, intermediate maps stay in memory and are not
             rounded to files' bits; windows carry the sum of the margins.
@@ -109,7 +111,13 @@ class Job:
         self.size = subject.size()
         ordered = chains(translators, fused)
         check_choices(ordered, statistics, tolerance, offsets)
-        self._files = self._open(given_kinds(translators), ordered)
+        self._whole_face = whole_face_of(
+            translators, [kind for one in ordered for kind in one.kinds]
+        )
+        self._delit: DelitTexture | None = None
+        looked_at = self._whole_face.kinds if self._whole_face else ()
+        given = (*given_kinds(translators), *(kind for kind in looked_at if kind != "mask"))
+        self._files = self._open(given, ordered)
         self.stages = [self._stage(chain) for chain in ordered]
         self._placement = self._place(
             [translator for chain in ordered for translator, _ in chain.links]
@@ -310,7 +318,10 @@ class Job:
         progress: Progress | None,
     ) -> Stitched:
         """Stitch one stage into its files."""
-        sources = {kind: self._source(kind, stage, records, made) for kind in stage.inputs}
+        sources = {
+            kind: self._source(kind, stage, records, made, device.split(",")[0])
+            for kind in stage.inputs
+        }
 
         def report(done: int, total: int) -> None:
             if progress is not None:
@@ -346,6 +357,7 @@ class Job:
         stage: Stage,
         records: Mapping[str, MapRecord],
         made: Mapping[str, Path],
+        device: str,
     ) -> Source:
         source: Source
         if kind in made:
@@ -354,11 +366,30 @@ class Job:
             source = MapFile(made[kind], KINDS[kind], entry)
         elif kind == WHOLE_TEXTURE:
             return Squeezed(self._whole_texture, stage.plan.size, squeezed)
+        elif kind == DELIT_TEXTURE:
+            source = self._delit_texture(device)
         elif kind == "shape" and self._placement is not None:
             source = PlacedShape(self._files[kind], self._placement)
         else:
             source = self._files[kind]
         return padded(source, stage.plan.multiple_of) if self.pad else source
+
+    def _delit_texture(self, device: str) -> DelitTexture:
+        """By the whole-face stage, whose light is found once."""
+        if self._delit is None:
+            assert self._whole_face is not None
+            assert self._placement is not None
+            kinds = [kind for kind in self._whole_face.kinds if kind in self._files]
+            sources: dict[str, Source] = {kind: self._files[kind] for kind in kinds}
+            sources["shape"] = PlacedShape(self._files["shape"], self._placement)
+            trained = self._whole_face.descriptor.millimetres_per_texel
+            factor = factor_for(self.size, self._placement.millimetres_per_texel, trained)
+            light = whole_light(self._whole_face, sources, factor, device)
+            log.info("whole face: light found at %dx%d", *light.shape[1:])
+            self._delit = DelitTexture(
+                self._files["texture"], self._files["shape_normals"], light, factor
+            )
+        return self._delit
 
     def _whole_texture(self) -> Tensor:
         """``(3, H, W)``, black outside the mask, as in training."""
@@ -387,6 +418,8 @@ class Job:
             for one in self.stages[: self.stages.index(stage) + 1]
             for source in one.chain.sources
         ]
+        if self._whole_face is not None:
+            upstream.append(self._whole_face.source)
         stamps = [
             (path.resolve().as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in (*files, *upstream)

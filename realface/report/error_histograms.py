@@ -88,7 +88,7 @@ class ErrorHistograms(pl.Callback):
         assert isinstance(pl_module, Translator)
         self._counts = {
             kind: torch.zeros(bins_of(kind).count, dtype=torch.int64, device=pl_module.device)
-            for kind in pl_module.outputs
+            for kind in pl_module.shown_outputs
         }
 
     def on_validation_batch_end(

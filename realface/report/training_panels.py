@@ -61,7 +61,7 @@ class PanelWriter(pl.Callback):
             return
         assert isinstance(pl_module, Translator)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for kind in pl_module.outputs:
+        for kind in pl_module.shown_outputs:
             image = panel(self._samples, pl_module.interface.kinds, kind)
             write_image(self.folder / f"{occasion(trainer)}-{kind}.png", image)
             log_image(trainer, f"val/panel/{kind}", image)

@@ -13,6 +13,7 @@ from realface.shading.patch_shadows import aperture_visibility, stray_shadows
 from realface.shading.random_lights import studio_lights, varied_lights
 from realface.shading.shade import lit_texture
 from realface.shading.subsurface import SKIN_RADII, texel_size
+from realface.shading.visibility import visibility
 
 Lighting = Literal["varied", "studio"]
 
@@ -85,6 +86,23 @@ def patch_texture(
         return lit_texture(maps, capture.lights)
     seen = stray_shadows(capture.lights, *maps["mask"].shape[-2:], generator=generator)
     return _textured(maps, capture, seen * _openings(maps, capture.lights))
+
+
+def captured_face(maps: dict[str, Tensor], capture: Capture, samples: int = 16) -> Tensor:
+    """A batch of whole faces as they were captured, with the shadows that their shapes throw.
+
+    Args:
+        maps: As `lit_texture`, of whole faces, ``(B, C, H, W)`` each; ``shape_normals`` too.
+        capture: Of the batch.
+        samples: Places on a lamp's disc that shadows are cast from, at most.
+
+    Returns:
+        ``(B, 3, H, W)`` in [0, 1], sRGB.
+    """
+    if capture.scattering is None:
+        return lit_texture(maps, capture.lights)
+    seen = visibility(maps["shape"], maps["shape_normals"], maps["mask"], capture.lights, samples)
+    return _textured(maps, capture, seen)
 
 
 def whole_texture(maps: dict[str, Tensor], capture: Capture, size: tuple[int, int]) -> Tensor:

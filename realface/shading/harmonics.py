@@ -14,7 +14,7 @@ from torch import Tensor
 
 from realface.shading import latlong
 
-_Y0 = math.sqrt(1 / (4 * math.pi))
+Y0 = math.sqrt(1 / (4 * math.pi))
 _Y1 = math.sqrt(3 / (4 * math.pi))
 _XY = math.sqrt(15 / (4 * math.pi))  # also yz and xz
 _ZZ = math.sqrt(5 / (16 * math.pi))
@@ -25,7 +25,7 @@ _Y2 = (_XY, _XY, _ZZ, _XY, _XX)
 def basis(directions: Tensor) -> Tensor:
     """The nine functions ``(..., 9, H, W)`` at unit vectors ``(..., 3, H, W)``."""
     x, y, z = directions.unbind(dim=-3)
-    first = torch.stack((torch.full_like(x, _Y0), _Y1 * y, _Y1 * z, _Y1 * x), dim=-3)
+    first = torch.stack((torch.full_like(x, Y0), _Y1 * y, _Y1 * z, _Y1 * x), dim=-3)
     second = directions.new_tensor(_Y2).view(5, 1, 1) * _second_band(directions)
     return torch.cat((first, second), dim=-3)
 
@@ -44,7 +44,7 @@ def _bands(harmonics: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tenso
     vectors = _Y1 * harmonics[:, [3, 1, 2]]  # x, y, z
     forms = harmonics.new_tensor(_Y2)[:, None] * harmonics[:, 4:]
     return (
-        _Y0 * harmonics[:, 0, :, None, None],
+        Y0 * harmonics[:, 0, :, None, None],
         torch.einsum("bkc,bkhw->bchw", vectors, directions),
         torch.einsum("bkc,bkhw->bchw", forms, _second_band(directions)),
     )
@@ -53,7 +53,7 @@ def _bands(harmonics: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tenso
 def constant(colour: Tensor) -> Tensor:
     """The harmonics ``(B, 9, 3)`` of the same radiance ``(B, 3)`` from everywhere."""
     return torch.cat(
-        (colour[:, None] / _Y0, colour.new_zeros(len(colour), 8, colour.shape[1])), dim=1
+        (colour[:, None] / Y0, colour.new_zeros(len(colour), 8, colour.shape[1])), dim=1
     )
 
 

@@ -1,4 +1,4 @@
-"""LightningModules: the generator/discriminator step, once, the four translators, the joint one."""
+"""LightningModules: the step of all of them, the four translators, the joint one, the face."""
 
 from realface.translators.base import Translator
 from realface.translators.diffuse_albedo import DiffuseAlbedo
@@ -6,6 +6,7 @@ from realface.translators.diffuse_normals import DiffuseNormals
 from realface.translators.joint import Joint
 from realface.translators.specular_albedo import SpecularAlbedo
 from realface.translators.specular_normals import SpecularNormals
+from realface.translators.whole_face import WholeFace
 
 __all__ = [
     "DiffuseAlbedo",
@@ -14,4 +15,5 @@ __all__ = [
     "SpecularAlbedo",
     "SpecularNormals",
     "Translator",
+    "WholeFace",
 ]

@@ -11,15 +11,18 @@ from torch import Tensor, nn
 
 from realface.host_memory import keep_freed_memory
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.channels import WHOLE_TEXTURE
+from realface.networks.blocks import Upsampling
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
 from realface.networks.discriminator import DiscriminatorNorm, MultiScaleDiscriminator
 from realface.networks.generator import GENERATORS, Generator
 from realface.networks.interface import Frame, Interface, NormalSpace
+from realface.networks.norms import Norm
 from realface.shading.capture import LIT_FROM, Lighting
 from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.adversarial import adversarial_losses, pair, r1_penalty
 from realface.translators.checks import (
     check_crop,
+    check_generator,
     check_numbers,
     check_precision,
     check_rim,
@@ -34,6 +37,9 @@ from realface.translators.watch import Watch, contrast, failure
 from realface.weights import Descriptor
 
 Maps = dict[str, Tensor]
+
+MADE_BY_LIGHT = ("texture", WHOLE_TEXTURE, DELIT_TEXTURE)
+"""What samples do not hold: each step lights them anew."""
 
 
 class Translator(pl.LightningModule):
@@ -54,13 +60,16 @@ class Translator(pl.LightningModule):
 
     Args:
         inputs: Words of `realface.networks.channels.INPUTS`.
-        generator: ``local`` (AvatarMe) or ``global``, its inner part alone.
-        base_channels: Of the generator at full resolution.
-        downsamples: Halvings inside the global generator.
-        blocks: Residual blocks of the global generator.
-        local_blocks: Residual blocks of the local generator.
-        norm: ``instance`` (the paper) or ``none``.
-        upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard).
+        generator: ``local`` (AvatarMe); ``global``, its inner part alone; ``unet``
+            (`realface.networks.unet`, ours).
+        base_channels: Of the generator at full resolution. This and the next five: None, what the
+            generator itself has.
+        downsamples: Halvings inside the global generator, or of the U-Net.
+        blocks: Residual blocks of the global generator; gated ones at each level of the U-Net.
+        local_blocks: Residual blocks of the local generator; not for the U-Net.
+        norm: Of the generator: ``instance`` (the paper), ``batch_renorm``, ``position`` or
+            ``none``; with all but the first, windows of a map agree.
+        upsampling: ``transposed`` (the paper) or ``resize`` (no checkerboard); not for the U-Net.
         residual: The generator corrects the input that is close to an output (texture,
             shape_normals) or, where none is, starts from a typical value, instead of making the
             output from nothing; not the paper's.
@@ -113,13 +122,13 @@ class Translator(pl.LightningModule):
     def __init__(
         self,
         inputs: list[str],
-        generator: Literal["local", "global"] = "local",
-        base_channels: int = 32,
-        downsamples: int = 4,
-        blocks: int = 9,
-        local_blocks: int = 3,
-        norm: Literal["instance", "none"] = "instance",
-        upsampling: Literal["transposed", "resize"] = "transposed",
+        generator: Literal["local", "global", "unet"] = "local",
+        base_channels: int | None = None,
+        downsamples: int | None = None,
+        blocks: int | None = None,
+        local_blocks: int | None = None,
+        norm: Norm | None = None,
+        upsampling: Upsampling | None = None,
         residual: bool = False,
         space: NormalSpace = "object",
         frame_millimetres: float = 4.0,
@@ -178,16 +187,18 @@ class Translator(pl.LightningModule):
         self.interface = Interface(tuple(inputs), self.outputs, space)
         self._watch = Watch(collapse_patience)
         self._metrics: dict[str, float] = {}
-        self.generator_name = generator
+        self.generator_name: str = generator
         arguments: dict[str, Any] = {
             "base_channels": base_channels,
             "downsamples": downsamples,
             "blocks": blocks,
             "norm": norm,
             "upsampling": upsampling,
+            "local_blocks": local_blocks,
         }
-        if generator == "local":
-            arguments["local_blocks"] = local_blocks
+        check_generator(generator, arguments)
+        if generator == "global":  # a config of the local one may be laid under
+            del arguments["local_blocks"]
         self.generator = self._new_generator(arguments, residual)
         self.generator.gradient_checkpointing = gradient_checkpointing
         self.discriminator = (
@@ -204,6 +215,7 @@ class Translator(pl.LightningModule):
 
     def _new_generator(self, arguments: dict[str, Any], residual: bool) -> Generator:
         about = self.interface
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         if residual:
             arguments["residual_channels"] = about.residual_channels()
         made = GENERATORS[self.generator_name](about.in_channels, about.out_channels, **arguments)
@@ -220,7 +232,7 @@ class Translator(pl.LightningModule):
 
     @property
     def _lit(self) -> bool:
-        return bool({"texture", WHOLE_TEXTURE} & {*self.interface.kinds})
+        return bool({*MADE_BY_LIGHT} & {*self.interface.kinds})
 
     @property
     def _shades(self) -> bool:
@@ -231,7 +243,7 @@ class Translator(pl.LightningModule):
         """Kinds of map that a training sample must hold."""
         lit = LIT_FROM if self._shades else ()
         kinds = dict.fromkeys((*lit, *self.interface.kinds, *self.outputs))
-        return tuple(kind for kind in kinds if kind not in ("texture", WHOLE_TEXTURE))
+        return tuple(kind for kind in kinds if kind not in MADE_BY_LIGHT)
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
@@ -247,6 +259,11 @@ class Translator(pl.LightningModule):
     def shown_kinds(self) -> tuple[str, ...]:
         """What relights a validation sample for people, where it is there."""
         return LIT_FROM
+
+    @property
+    def shown_outputs(self) -> tuple[str, ...]:
+        """The predicted maps of validation, which panels and histograms show."""
+        return self.outputs
 
     def prepare(self, batch: dict[str, Any], generator: torch.Generator | None) -> Maps:
         """Light a batch whose texture is read; training ones get a camera's flaws too.
@@ -265,6 +282,7 @@ class Translator(pl.LightningModule):
             batch,
             self.lighting,
             whole=self.reads_whole_faces,
+            delit_too=DELIT_TEXTURE in self.interface.kinds,
             flaw_probability=self.flaw_probability if generator is None else 0.0,
             generator=generator,
         )
@@ -494,7 +512,7 @@ class Translator(pl.LightningModule):
         maps = self.prepare(batch, generator)
         predicted, mask = self(maps), maps.get("known", maps["mask"])
         self._scores.add(predicted, maps, mask)
-        shown = {name: maps[name] for name in maps if name in (*KINDS, WHOLE_TEXTURE)}
+        shown = {name: maps[name] for name in maps if name in (*KINDS, *MADE_BY_LIGHT)}
         return {"maps": {**shown, "known": mask}, "predicted": predicted}
 
     def on_validation_epoch_end(self) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from realface.networks.channels import WHOLE_TEXTURE
+from realface.data.packing.whole_faces import REDUCTION
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
 from realface.networks.precision import full_precision
 from realface.shading.camera import camera_flaws
 from realface.shading.capture import (
@@ -15,6 +16,8 @@ from realface.shading.capture import (
     random_capture,
     whole_texture,
 )
+from realface.shading.occlusion import enlarge_in_mask, reduce_in_mask
+from realface.shading.whole_light import delit, true_log_shading
 
 
 @torch.no_grad()
@@ -23,6 +26,7 @@ def lit(
     lighting: Lighting,
     *,
     whole: bool,
+    delit_too: bool,
     flaw_probability: float,
     generator: torch.Generator | None,
 ) -> dict[str, Any]:
@@ -32,6 +36,7 @@ def lit(
         batch: Maps ``(B, C, H, W)`` by kind; ``whole``, likewise, where it is read.
         lighting: Of which mix.
         whole: Make ``whole_texture`` too, in the same light.
+        delit_too: Make ``delit_texture`` too.
         flaw_probability: Of each camera flaw.
         generator: Of random numbers; None: torch's own.
 
@@ -50,4 +55,17 @@ def lit(
                 batch["whole"], capture, (mask.shape[-2], mask.shape[-1])
             )
     made["texture"] = camera_flaws(made["texture"], flaw_probability)
+    if delit_too:
+        made[DELIT_TEXTURE] = _delit_by_whole_face(made["texture"], batch["diffuse_albedo"], mask)
     return {**batch, **made}
+
+
+def _delit_by_whole_face(texture: Tensor, albedo: Tensor, mask: Tensor) -> Tensor:
+    """What the whole-face stage makes of patches where it does its work: the true shading, coarse.
+
+    So patches need no whole faces beside them to be trained on, and learn to take their tone from
+    there, in which their neighbours agree. Where the stage errs, a patch could not tell.
+    """
+    small, valid = reduce_in_mask(true_log_shading(texture, albedo), mask, REDUCTION)
+    size = (mask.shape[-2], mask.shape[-1])
+    return delit(texture, enlarge_in_mask(small, valid, REDUCTION, size)) * mask

@@ -1,0 +1,140 @@
+"""The whole-face stage of de-lighting: a subject's light, and its de-lit texture by windows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realface.data.packing.whole_faces import reduce_in_bands
+from realface.errors import InputError
+from realface.geometry.padding import pad_islands
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_LIGHT
+from realface.shading.whole_light import delit, log_shading
+from realface.tiling.engine import Source
+from realface.tiling.windows import next_multiple
+from realface.weights import WHOLE_FACE, TrainedTranslator
+
+WIDEST = 768
+"""Of the light's map where it is not known at how many millimetres a texel its stage was trained:
+an eighth of 6144."""
+
+_RIM = 4  # texels of the small map that its light is carried on beyond the face
+
+
+def whole_face_of(
+    translators: Mapping[str, TrainedTranslator], read: Sequence[str]
+) -> TrainedTranslator | None:
+    """The whole-face stage, where one of the kinds that are read is made by it.
+
+    Args:
+        translators: By what they make.
+        read: Kinds of all translators.
+
+    Raises:
+        InputError: If it is needed and not there.
+    """
+    if DELIT_TEXTURE not in read:
+        return None
+    if WHOLE_LIGHT not in translators:
+        raise InputError(
+            "a translator that reads the de-lit texture, without the whole-face stage",
+            f"the weights {WHOLE_FACE} too, which find the light on the face",
+            "add them: --checkpoint WHOLE_FACE.ckpt, or a weights folder that holds both",
+        )
+    return translators[WHOLE_LIGHT]
+
+
+def factor_for(size: tuple[int, int], texel: float, trained: float | None) -> int:
+    """How many times smaller a face is shown to its stage, at least once.
+
+    Args:
+        size: ``(height, width)`` of its maps [px].
+        texel: Of them [mm].
+        trained: Texel that the stage was trained at [mm]; None: not known.
+    """
+    if trained is None:
+        return -(-max(size) // WIDEST)
+    return max(1, round(trained / texel))
+
+
+def whole_light(
+    stage: TrainedTranslator,
+    sources: Mapping[str, Source],
+    factor: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """The light on a face, from its maps at ``1 / factor`` of their size.
+
+    Args:
+        stage: The whole-face stage.
+        sources: ``texture``, ``shape_normals``, ``shape`` [mm from the median], and ``mask`` where
+            there is one; read in bands.
+        factor: Texels of the maps along the side of one of the light's.
+        device: Where the network runs.
+
+    Returns:
+        Coefficients ``(27, ceil(H / factor), ceil(W / factor))`` as
+        `realface.shading.whole_light` has them, on the CPU; 0 far from the face.
+    """
+    height, width = sources["texture"].size
+
+    def band(y: int, rows: int) -> dict[str, Tensor]:
+        return {kind: source.read(y, 0, rows, width) for kind, source in sources.items()}
+
+    small = {kind: one[None] for kind, one in reduce_in_bands(band, height, factor).items()}
+    texture = small["texture"]
+    mask = (small["mask"] > 0.5).float() if "mask" in small else torch.ones_like(texture[:, :1])
+    rows, columns = texture.shape[-2:]
+    multiple = stage.descriptor.multiple_of
+    room = (0, next_multiple(columns, multiple) - columns, 0, next_multiple(rows, multiple) - rows)
+    maps = {kind: F.pad(one, room).to(device) for kind, one in {**small, "mask": mask}.items()}
+    stage.to(device)
+    try:
+        (made,) = stage(maps).values()
+    finally:
+        stage.to("cpu")
+    light = made[0, :, :rows, :columns].cpu()
+    return pad_islands(torch.where(mask[0] > 0.5, light, 0), mask[0], _RIM)
+
+
+@dataclass(frozen=True)
+class DelitTexture:
+    """The texture with the whole face's shading divided out: a source for tiling.
+
+    Attributes:
+        texture: SRGB.
+        shape_normals: Object space.
+        light: From `whole_light`.
+        factor: As there.
+    """
+
+    texture: Source
+    shape_normals: Source
+    light: Tensor
+    factor: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` [px]."""
+        return self.texture.size
+
+    def read(self, y: int, x: int, height: int, width: int) -> Tensor:
+        """One window ``(3, height, width)``, sRGB in [0, 1]."""
+        texture = self.texture.read(y, x, height, width)[None]
+        normals = self.shape_normals.read(y, x, height, width)[None]
+        light = _enlarged(self.light[None], self.factor, y, x, height, width)
+        return delit(texture, log_shading(light, normals))[0]
+
+
+def _enlarged(small: Tensor, factor: int, y: int, x: int, height: int, width: int) -> Tensor:
+    """A window of a small map ``(1, C, h, w)`` brought to full size, bilinearly.
+
+    The small map may be a little larger than the full one: its last blocks may be cut.
+    """
+    rows, columns = (factor * side for side in small.shape[-2:])
+    row = (torch.arange(y, y + height) + 0.5) * (2 / rows) - 1
+    column = (torch.arange(x, x + width) + 0.5) * (2 / columns) - 1
+    grid = torch.stack(torch.meshgrid(row, column, indexing="ij")[::-1], dim=-1)[None]
+    return F.grid_sample(small, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,181 @@
+"""The whole-face stage: the light on a face, seen at once."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realface.data.whole_moves import random_layout, random_turns, turned
+from realface.maps.kinds import KINDS
+from realface.metrics.gain import with_best_gain
+from realface.networks.channels import WHOLE_LIGHT
+from realface.networks.interface import Frame
+from realface.networks.precision import full_precision
+from realface.networks.whole_face import INPUTS, WholeFaceNetwork
+from realface.shading.camera import camera_flaws
+from realface.shading.capture import Lighting, captured_face, random_capture
+from realface.shading.whole_light import (
+    delit,
+    least_squares_light,
+    log_shading,
+    true_log_shading,
+)
+from realface.translators.base import Maps, Translator
+from realface.translators.scores import Scores
+
+
+class WholeFace(Translator):
+    """What the light on a face multiplies its albedo by, from the whole face at an eighth its size.
+
+    Light is global, detail is local: a patch of two centimetres cannot tell pigment from light.
+    After AvatarMe++'s whole texture beside each patch (Lattas et al., TPAMI 2021), as a stage of
+    its own, with the light tied to the normals (`realface.shading.whole_light`).
+
+    Each step turns the heads, lights them with shadows that their own shape throws, and draws a UV
+    layout (`realface.data.whole_moves`), for it is to serve charts that it has never seen.
+
+    Args:
+        base_channels: Of the network at full resolution.
+        downsamples: Halvings.
+        blocks: Gated blocks at each level.
+        learning_rate: Of Adam.
+        beta1: Of Adam.
+        beta2: Of Adam.
+        constant_share: Share of the epochs before the rate falls linearly to zero.
+        reconstruction_weight: L1 of the logarithm of the shading, less its mean over the face.
+        gain_weight: L1 of that mean, which is a guess: a dark skin in bright light looks as a
+            bright one in the dark.
+        lighting: As `Translator`.
+        shadow_samples: Places on a lamp's disc that shadows are cast from, at most.
+        turns: Of the head, at most: about the vertical, the horizontal and the axis of view
+            [degrees].
+        layouts: Whether UV layouts are drawn, or left as they are.
+        flaw_probability: Of each camera flaw.
+        clip_gradient_norm: 0: not clipped.
+        accumulate_batches: Whose mean gradient makes one step.
+        channels_last: Memory format; None: on CUDA, where it is faster.
+        compile_networks: By torch.compile.
+        licence: Of the weights, kept in their descriptor.
+    """
+
+    name = "whole_face"
+    outputs = (WHOLE_LIGHT,)
+
+    def __init__(
+        self,
+        base_channels: int = 16,
+        downsamples: int = 5,
+        blocks: int = 2,
+        learning_rate: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.99,
+        constant_share: float = 0.3,
+        reconstruction_weight: float = 1.0,
+        gain_weight: float = 0.25,
+        lighting: Lighting = "varied",
+        shadow_samples: int = 8,
+        turns: tuple[float, float, float] = (60.0, 30.0, 25.0),
+        layouts: bool = True,
+        flaw_probability: float = 0.3,
+        clip_gradient_norm: float = 1.0,
+        accumulate_batches: int = 1,
+        channels_last: bool | None = None,
+        compile_networks: bool = False,
+        licence: str | None = None,
+    ) -> None:
+        super().__init__(
+            list(INPUTS),
+            base_channels=base_channels,
+            downsamples=downsamples,
+            blocks=blocks,
+            learning_rate=learning_rate,
+            beta1=beta1,
+            beta2=beta2,
+            constant_share=constant_share,
+            adversarial_weight=0.0,
+            feature_matching_weight=0.0,
+            reconstruction_weight=reconstruction_weight,
+            lighting=lighting,
+            flaw_probability=flaw_probability,
+            clip_gradient_norm=clip_gradient_norm,
+            accumulate_batches=accumulate_batches,
+            channels_last=channels_last,
+            compile_networks=compile_networks,
+            collapse_patience=0,
+            licence=licence,
+        )
+        self.generator_name = self.name
+        self.weights["gain"] = gain_weight
+        self.shadow_samples, self.turns, self.layouts = shadow_samples, turns, layouts
+
+    def _new_generator(self, arguments: dict[str, Any], residual: bool) -> WholeFaceNetwork:
+        sizes = {name: value for name, value in arguments.items() if value is not None}
+        return WholeFaceNetwork(self.interface.in_channels, self.interface.out_channels, **sizes)
+
+    @torch.no_grad()
+    def prepare(self, batch: dict[str, Any], generator: torch.Generator | None) -> Maps:
+        """Light whole faces; in training with turned heads, drawn layouts and a camera's flaws.
+
+        Args:
+            batch: Maps of whole faces ``(B, C, H, W)`` by kind.
+            generator: Of random numbers; None: torch's own, and this is training.
+
+        Returns:
+            The maps with ``texture``; ``whole_light`` ``(B, 27, H, W)`` of the true shading, as
+            far as one light for all of the face goes; ``known``: where no channel is clipped.
+        """
+        training = generator is None
+        maps: Maps = {kind: one for kind, one in batch.items() if isinstance(one, Tensor)}
+        count, device = len(maps["mask"]), maps["mask"].device
+        with full_precision(device):
+            if training:
+                maps = turned(maps, random_turns(count, self.turns, device))
+            capture = random_capture(count, self.lighting, device, generator)
+            maps["texture"] = captured_face(maps, capture, self.shadow_samples)
+            if training:
+                if self.layouts:
+                    maps = random_layout(maps)
+                maps["texture"] = camera_flaws(maps["texture"], self.flaw_probability)
+            maps["texture"] = maps["texture"] * maps["mask"]
+            true = true_log_shading(maps["texture"], maps["diffuse_albedo"])
+            clear = (maps["texture"] < 0.995).all(dim=1, keepdim=True)
+            maps["known"] = maps["mask"] * clear
+            usable = (maps["known"] > 0.5).expand_as(true)
+            light = least_squares_light(true, maps["shape_normals"], usable)
+            maps[WHOLE_LIGHT] = light[..., None, None].expand(-1, -1, *true.shape[-2:])
+        return {**maps, "key": batch["key"]}
+
+    def map_losses(
+        self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
+    ) -> Maps:
+        """Of the logarithm of the shading: its variation over the face, and its mean."""
+        found = log_shading(made[WHOLE_LIGHT], maps["shape_normals"])
+        off = (found - true_log_shading(maps["texture"], maps["diffuse_albedo"])) * mask
+        count = mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+        mean = off.sum(dim=(2, 3), keepdim=True) / count
+        varying = ((off - mean).abs() * mask).sum(dim=(2, 3), keepdim=True) / count
+        return {"reconstruction": varying.mean(), "gain": mean.abs().mean()}
+
+    def forward(self, maps: Maps) -> Maps:
+        """``diffuse_albedo`` ``(B, 3, H, W)``, sRGB: the texture by the light that was found."""
+        light = self.generator(self.interface.read(maps, None))
+        return {"diffuse_albedo": delit(maps["texture"], log_shading(light, maps["shape_normals"]))}
+
+    @property
+    def shown_outputs(self) -> tuple[str, ...]:
+        """What people judge the light by."""
+        return ("diffuse_albedo",)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin the sums of the metrics."""
+        self._scores = Scores(self.shown_outputs)
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> dict[str, Maps]:
+        """Sum the metrics of the de-lit texture, after the best gain of each channel."""
+        generator = torch.Generator(device=self.device).manual_seed(batch_index)
+        maps = self.prepare(batch, generator)
+        predicted, mask = self(maps), maps["known"]
+        albedo = with_best_gain(predicted["diffuse_albedo"], maps["diffuse_albedo"], mask)
+        self._scores.add({"diffuse_albedo": albedo}, maps, mask)
+        shown = {name: maps[name] for name in maps if name in (*KINDS, "known")}
+        return {"maps": shown, "predicted": {"diffuse_albedo": albedo}}
