@@ -19,6 +19,7 @@ FROZEN = ["exact", "thumbnail", "pooled", "patch"]
 SHAPES = {
     "global": {"base_channels": 4, "downsamples": 2, "blocks": 1},
     "local": {"base_channels": 2, "downsamples": 1, "blocks": 1, "local_blocks": 1},
+    "unet": {"base_channels": 4, "downsamples": 1, "blocks": 1},
 }
 
 

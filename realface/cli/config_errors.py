@@ -14,7 +14,7 @@ _CORRECT = "correct the flag or the line of the config"
 # Of jsonargparse 4: the key, then the first thing that is wrong with the class that it names.
 _OF_CLASS = re.compile(
     r'Parser key "(?P<key>model|data)":.*?Problem with given class_path \'(?P<path>[\w.]+)\':\s*'
-    r"(?P<problem>.*?)\n\s*- Expected a <class 'NoneType'>",
+    r"(?P<problem>.*?)\n {1,4}- Expected a <class 'NoneType'>",  # deeper: of an option or none
     re.DOTALL,
 )
 _UNKNOWN = re.compile(r"Option '(?P<name>[\w.]+)' is not accepted")

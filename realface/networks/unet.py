@@ -67,7 +67,7 @@ class UNet(Generator):
         super().__init__(
             arguments,
             multiple_of=2**downsamples,
-            minimum_size=max(2**downsamples, 2),
+            minimum_size=2 * 2**downsamples,  # an instance of one texel has no variance
             receptive_margin=_margin(downsamples, blocks),
         )
         widths = [base_channels * 2**level for level in range(downsamples + 1)]

@@ -51,19 +51,40 @@ def check_numbers(arguments: Mapping[str, Any]) -> None:
     """Refuse a translator's number that is out of its range.
 
     Args:
-        arguments: By name; those without a range are passed over.
+        arguments: By name; None and those without a range are passed over.
 
     Raises:
         InputError: With the name and the range.
     """
     for name, value in arguments.items():
-        if name not in _NUMBERS:
+        if name not in _NUMBERS or value is None:
             continue
         fits, words = _NUMBERS[name]
         if not fits(value):
             raise InputError(
                 f"{name} {value}", words, f"correct --model.init_args.{name} or the config's line"
             )
+
+
+def check_generator(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse what a generator has not got.
+
+    Args:
+        name: Of the generator.
+        arguments: By name; None is passed over.
+
+    Raises:
+        InputError: With the arguments.
+    """
+    foreign = [one for one in ("upsampling", "local_blocks") if arguments[one] is not None]
+    if name == "unet" and foreign:
+        raise InputError(
+            f"{', '.join(f'{one} {arguments[one]}' for one in foreign)} with generator unet",
+            "its own arguments: base_channels, downsamples, blocks and norm",
+            "begin from a config with generator: unet, or give "
+            + " ".join(f"--model.init_args.{one} null" for one in foreign)
+            + " and numbers that suit it (16, 4 and 2)",
+        )
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
