@@ -1,5 +1,7 @@
 """The moving average of the weights, which is validated and kept."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
@@ -32,6 +34,13 @@ class MovingAverage(WeightAveraging):
         """Move the average to where the weights are by now."""
         assert self._average_model is not None
         self._average_model.to(pl_module.device)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on from both; to validate, the average in ``state_dict`` is what is wanted."""
+        if self._average_model is not None:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     @torch.no_grad()
     def _update(self, averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:

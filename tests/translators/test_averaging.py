@@ -69,6 +69,17 @@ def test_training_goes_on_from_the_weights_and_not_from_their_average(tmp_path):
         assert torch.equal(stored[f"generator.{name}"], value)
 
 
+@pytest.mark.filterwarnings("error:.*WeightAveraging")
+def test_a_checkpoint_is_validated_by_its_average(tmp_path):
+    model, _ = fitted(tmp_path)
+    seen = Steps()
+    trainer(callbacks=[MovingAverage(0.8), seen]).validate(
+        build(SpecularAlbedo), loader(), ckpt_path=tmp_path / "last.ckpt", verbose=False,
+        weights_only=True,
+    )  # fmt: skip
+    same(seen.validated[0], model.generator.state_dict())
+
+
 def test_accumulated_batches_are_averaged_once_for_each_step(tmp_path):
     model, steps = fitted(tmp_path, accumulate_batches=2)
     same(model.generator.state_dict(), average(steps.after[1::2], 0.8))
