@@ -5,9 +5,12 @@ from pathlib import Path
 import torch
 
 from realface.maps.kinds import REFLECTANCE
+from realface.networks.channels import WHOLE_LIGHT
 from realface.networks.generator import GlobalGenerator
 from realface.networks.interface import RESIDUAL_BASE, Interface
-from realface.weights import JOINT, Descriptor, TrainedTranslator, export_weights
+from realface.networks.whole_face import INPUTS as WHOLE_FACE_INPUTS
+from realface.networks.whole_face import WholeFaceNetwork
+from realface.weights import JOINT, WHOLE_FACE, Descriptor, TrainedTranslator, export_weights
 
 INPUTS = {
     "diffuse_albedo": ("texture", "depth"),
@@ -55,6 +58,25 @@ def translator(kind: str, *, seed: int = 0, norm: str = "none", **about) -> Trai
         **about,
     )
     return TrainedTranslator(descriptor, generator, Path(f"{kind}.ckpt"))
+
+
+def whole_face(*, seed: int = 0, **about) -> TrainedTranslator:
+    """A small whole-face stage, multiples of 4 px."""
+    torch.manual_seed(seed)
+    network = WholeFaceNetwork(10, base_channels=2, downsamples=2, blocks=1)
+    torch.nn.init.normal_(network.everywhere.weight, std=0.1)
+    descriptor = Descriptor(
+        translator=WHOLE_FACE,
+        inputs=WHOLE_FACE_INPUTS,
+        outputs=(WHOLE_LIGHT,),
+        generator=WHOLE_FACE,
+        arguments=network.arguments,
+        multiple_of=network.multiple_of,
+        receptive_margin=network.receptive_margin,
+        spatial_statistics=network.spatial_statistics,
+        **about,
+    )
+    return TrainedTranslator(descriptor, network, Path(f"{WHOLE_FACE}.ckpt"))
 
 
 def save_checkpoint(one: TrainedTranslator, path: Path) -> Path:
