@@ -1,7 +1,7 @@
 """Peak memory of training, for each config alone and under an overlay.
 
-    python benchmarks/memory.py [--config configs/joint.yaml ...] [--overlay configs/small_gpu.yaml]
-        [--batch 1] [--crop 512] [--steps 2]
+    python benchmarks/memory.py [--config configs/paper/joint.yaml ...]
+        [--overlay configs/small_gpu.yaml] [--batch 1] [--crop 512] [--steps 2]
 
 On a GPU: what torch's allocator held at most (`torch.cuda.max_memory_allocated`). Elsewhere the
 bytes of all tensors that live at once are counted, operation by operation, with the config's
@@ -26,10 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
+from realface.maps.kinds import REFLECTANCE
 from realface.translators.base import Translator
 
-_ALL = [f"configs/{name}.yaml" for name in ("diffuse_albedo", "specular_albedo", "diffuse_normals",
-                                            "specular_normals", "joint")]  # fmt: skip
+_ALL = [f"configs/paper/{name}.yaml" for name in (*REFLECTANCE, "joint")]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Seconds of a training step, ours and pix2pixHD's, on the same batch.
 
-    python benchmarks/training.py [--config configs/specular_normals.yaml] [--crop 512]
+    python benchmarks/training.py [--config configs/paper/specular_normals.yaml] [--crop 512]
         [--batch 1] [--steps 3] [--rounds 3] [--precision 32-true] [--set NAME=VALUE ...]
 
 Ours is the translator of the config as Lightning drives it: a step lasts from the batch on its
@@ -70,7 +70,7 @@ class Measured(NamedTuple):
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, default=Path("configs/specular_normals.yaml"))
+    parser.add_argument("--config", type=Path, default=Path("configs/paper/specular_normals.yaml"))
     parser.add_argument("--crop", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3, help="of each in a turn")

@@ -11,7 +11,8 @@ from realface.cli.main import main
 from realface.maps.kinds import REFLECTANCE
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-TRANSLATORS = [f"{name}.yaml" for name in (*REFLECTANCE, "joint")]
+PAPER = [f"paper/{name}.yaml" for name in (*REFLECTANCE, "joint")]
+TRANSLATORS = [*(f"{name}.yaml" for name in (*REFLECTANCE, "joint")), *PAPER]
 OVERLAYS = ["smoke.yaml", "small_gpu.yaml", "finetune.yaml"]
 
 
@@ -23,7 +24,8 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def test_no_config_is_left_out():
-    assert {path.name for path in CONFIGS.glob("*.yaml")} == {
+    found = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
+    assert found == {
         *TRANSLATORS,
         *OVERLAYS,
         "procedural.yaml",
@@ -49,9 +51,10 @@ def flags_of(*names) -> list[str]:
     return [f"--config={CONFIGS / name}.yaml" for name in names]
 
 
+@pytest.mark.parametrize("name", ["diffuse_albedo", "paper/diffuse_albedo"])
 @pytest.mark.parametrize("order", [("procedural", "smoke"), ("smoke", "procedural")])
-def test_smoke_lies_over_or_under_procedural(capsys, order):
-    flags = flags_of("diffuse_albedo", *order)
+def test_smoke_lies_over_or_under_procedural(capsys, order, name):
+    flags = flags_of(name, *order)
     code, out, err = run(capsys, "train", "fit", *flags, "--print_config")
     assert code == 0, err
     parsed = yaml.safe_load(out)
@@ -83,7 +86,8 @@ def test_smoke_lies_over_or_under_procedural(capsys, order):
         ([*flags_of("diffuse_albedo"), "--data.shards=x", "--data.batch_size=two"],
          "data.batch_size two", "int\n", "--data.help ReflectanceDataModule"),
         ([*flags_of("diffuse_albedo"), "--data.shards=x", "--model.init_args.norm=batch"],
-         "model.norm batch", "Literal['instance', 'none']", "--model.help DiffuseAlbedo"),
+         "model.norm batch", "[Literal['instance', 'batch_renorm', 'position', 'none'], null]",
+         "--model.help DiffuseAlbedo"),
         ([*flags_of("diffuse_albedo"), "--data.shards=x", "--model.init_args.nrm=none"],
          "model.nrm", "an option of DiffuseAlbedo", "--model.help DiffuseAlbedo"),
         (flags_of("diffuse_albedo"), "no --data.shards", "a folder of shards",
@@ -147,7 +151,15 @@ def test_config_names_every_argument(capsys, name):
     said = yaml.safe_load((CONFIGS / name).read_text())["model"]["init_args"]
     left = {"licence", "input_flaws"}
     if "texture" not in said["inputs"]:
-        left |= {"lighting", "flaw_probability"}
+        left |= {"flaw_probability"}
+        if not said["rendering_weight"]:
+            left |= {"lighting"}
+    if not said["rendering_weight"]:
+        left |= {"rendering_lights"}
+    if not said["r1_weight"]:
+        left |= {"r1_interval"}
+    if said["generator"] == "unet":
+        left |= {"local_blocks", "upsampling"}
     if said.get("space", "object") == "object":
         left |= {"frame_millimetres"}
     if not {"shape_normals"} & {*said["inputs"]}:
@@ -158,6 +170,16 @@ def test_config_names_every_argument(capsys, name):
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_config_names_its_own_command(name):
     assert f"python train.py fit --config configs/{name}" in (CONFIGS / name).read_text()
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_recipe_has_nothing_of_ours(name):
+    config = yaml.safe_load((CONFIGS / name).read_text())
+    said = config["model"]["init_args"]
+    assert (said["generator"], said["norm"], said["residual"]) == ("local", "instance", False)
+    assert config["ema_decay"] == said["gradient_weight"] == said["r1_weight"] == 0
+    assert said["reconstruction_weight"] == said["clip_gradient_norm"] == 0
+    assert bool(said["rendering_weight"]) == (name == "paper/joint.yaml")
 
 
 def test_configs_never_count_steps():
