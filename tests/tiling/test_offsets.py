@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -57,6 +57,7 @@ def spread(values: Tensor) -> float:
     fade=st.sampled_from(["hann", "linear", "gaussian"]),
     seed=st.integers(0, 5),
 )
+@settings(max_examples=20)
 def test_windows_off_by_constants_give_the_truth_up_to_one(
     height, width, window, overlap, fade, seed
 ):
