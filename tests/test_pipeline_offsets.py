@@ -6,8 +6,10 @@ import torch
 from realface.errors import InputError
 from realface.maps.kinds import REFLECTANCE
 from realface.maps.subject import Subject
-from realface.networks.channels import WHOLE_TEXTURE
-from realface.pipeline import Job
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
+from realface.pipeline import Job, chains
+from realface.pipeline.stages import offset_kinds
+from realface.tiling.plan import plan
 from tests.faces import write_face
 from tests.trained import save_checkpoint, translator
 
@@ -111,6 +113,15 @@ def test_nothing_is_solved_where_nothing_is_to_be(tmp_path, face, kind, about, l
     subject = Subject(write_face(tmp_path / "captured", 96, 144))
     (stage,) = Job(subject, saved(tmp_path, kind, **about), **layout).stages
     assert stage.offsets == ()
+
+
+@pytest.mark.parametrize("seen", [WHOLE_TEXTURE, DELIT_TEXTURE])
+def test_a_network_that_sees_the_whole_face_is_left_alone_unless_asked(tmp_path, face, seen):
+    trained = saved(tmp_path, "diffuse_albedo", norm="instance", inputs=("texture", seen))
+    (chain,) = chains(trained, fused=False)
+    laid = plan((96, 144), window=64, overlap=24)
+    assert offset_kinds("auto", chain, laid, agree=False) == ()
+    assert offset_kinds("solve", chain, laid, agree=False) == ("diffuse_albedo",)
 
 
 def test_solved_on_demand_where_windows_agree(tmp_path, face):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
-from realface.networks.channels import WHOLE_TEXTURE, source_kind
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE, source_kind
 from realface.pipeline.chain import Chain
 from realface.tiling.blend import Fade
 from realface.tiling.plan import Plan, exact_plan
@@ -135,7 +135,8 @@ def offset_kinds(offsets: Offsets, chain: Chain, plan: Plan, agree: bool) -> tup
     if offsets == "none" or not albedos or plan.windows == 1 or len(chain.links) > 1:
         return ()
     if offsets == "auto":
-        alone = not agree and "texture" in chain.kinds and WHOLE_TEXTURE not in chain.kinds
+        whole = WHOLE_TEXTURE in chain.kinds or DELIT_TEXTURE in chain.kinds
+        alone = not agree and "texture" in chain.kinds and not whole
         return albedos if alone and plan.ramp else ()
     if not plan.ramp:
         raise InputError(
