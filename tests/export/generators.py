@@ -15,7 +15,9 @@ def generator(
 ) -> Generator:
     """With a signal that neither dies out nor grows; results of about 1."""
     made = GENERATORS[name](in_channels, out_channels, **SMALL, **more)
-    for parameter in made.parameters():
+    # A gated block's own weights do so; its gates would multiply larger ones.
+    fresh = made.head.parameters() if name == "unet" else made.parameters()
+    for parameter in fresh:
         if parameter.ndim > 1:
             torch.nn.init.kaiming_normal_(parameter, nonlinearity="relu")
     return made.eval().requires_grad_(False)

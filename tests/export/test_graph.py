@@ -20,6 +20,8 @@ FORMS = [
     ("global", {"norm": "none", "upsampling": "resize", "residual_channels": [3, None, 0]}),
     ("local", {"norm": "instance", "upsampling": "resize", "residual_channels": [0, 1, 2]}),
     ("local", {"norm": "none", "upsampling": "transposed", "residual_channels": None}),
+    ("unet", {"norm": "position", "residual_channels": [3, None, 0]}),
+    ("unet", {"norm": "batch_renorm", "residual_channels": None}),
 ]
 ABOUT = json.dumps({"translator": "diffuse_albedo"})
 
