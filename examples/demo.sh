@@ -21,6 +21,8 @@ if [ ! -f "$face/texture.tif" ]; then
     "$bin/realface" synth "$out/face" --subjects 1 --seed 8 --height "$height" --width "$width"
     "$bin/realface" derive texture "$face" --seed 5
 fi
+"$bin/python" train.py fit --config configs/whole_face.yaml --data.shards "$out/shards" \
+    --data.samples_per_epoch 80 --trainer.max_epochs 1 --wandb disabled --run_dir "$out/runs/whole_face"
 train() { # TRANSLATOR EPOCHS: de-lighting is the hard one
     "$bin/python" train.py fit --config "configs/$1.yaml" --config configs/smoke.yaml \
         --trainer.max_epochs "$2" --data.shards "$out/shards" --run_dir "$out/runs/$1"

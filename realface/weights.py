@@ -36,7 +36,8 @@ WHOLE_FACE = "whole_face"
 PREFIX = "generator."
 """Of the generator's tensors in a checkpoint."""
 
-_NETWORKS = {**GENERATORS, WHOLE_FACE: WholeFaceNetwork}
+NETWORKS = {**GENERATORS, WHOLE_FACE: WholeFaceNetwork}
+"""Networks by the name that descriptors use."""
 
 _DAMAGE = (InputError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 """What a damaged or foreign weights folder raises."""
@@ -94,8 +95,8 @@ class Descriptor:
         own = (WHOLE_LIGHT,) if self.translator == WHOLE_FACE else (self.translator,)
         if self.translator != JOINT and self.outputs != own:
             raise ValueError(f"outputs={self.outputs} are not those of {self.translator}")
-        if self.generator not in _NETWORKS:
-            raise ValueError(f"generator={self.generator!r} is not among {tuple(_NETWORKS)}")
+        if self.generator not in NETWORKS:
+            raise ValueError(f"generator={self.generator!r} is not among {tuple(NETWORKS)}")
         _check_record(self)
         read, made = self.arguments["in_channels"], self.arguments["out_channels"]
         if self.interface.in_channels != read:
@@ -266,7 +267,7 @@ def _generator(descriptor: Descriptor, tensors: Mapping[str, Tensor]) -> Generat
     if sum(counts) > len(tensors):  # a hostile number would take hours and all memory
         raise ValueError(f"its generator has more blocks than there are tensors, {len(tensors)}")
     with torch.device("meta"):  # memory is taken for the tensors that there are
-        generator = _NETWORKS[descriptor.generator](**descriptor.arguments)
+        generator = NETWORKS[descriptor.generator](**descriptor.arguments)
     if generator.multiple_of != descriptor.multiple_of:
         raise ValueError(
             f"multiple_of={descriptor.multiple_of}, and its generator's is {generator.multiple_of}"

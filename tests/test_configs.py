@@ -28,9 +28,21 @@ def test_no_config_is_left_out():
     assert found == {
         *TRANSLATORS,
         *OVERLAYS,
+        "whole_face.yaml",
         "procedural.yaml",
         "infer.yaml",
     }
+
+
+def test_the_whole_face_stage_has_data_and_numbers_of_its_own(capsys):
+    config = CONFIGS / "whole_face.yaml"
+    code, out, err = run(capsys, "train", "fit", "--config", config, "--print_config")
+    assert code == 0, err
+    parsed, expected = yaml.safe_load(out), yaml.safe_load(config.read_text())
+    for part in ("model", "data"):
+        values = expected[part]["init_args"]
+        assert {name: parsed[part]["init_args"][name] for name in values} == values
+        assert parsed[part]["class_path"].endswith(expected[part]["class_path"].rsplit(".")[-1])
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 
@@ -17,10 +17,12 @@ class PatchDataModule(pl.LightningDataModule, ABC):
     Attributes:
         crop: Side of a patch [px].
         validation_samples: Patches per epoch.
+        whole_faces: Whether its samples are whole faces, of no crop.
     """
 
     crop: int
     validation_samples: int
+    whole_faces: ClassVar[bool] = False
 
     @abstractmethod
     def train_dataloader(self) -> Iterable[Any]:

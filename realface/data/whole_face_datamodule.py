@@ -54,6 +54,8 @@ class WholeFaceDataModule(PatchDataModule):
         InputError: If a number is out of range.
     """
 
+    whole_faces = True
+
     def __init__(
         self,
         shards: str | list[str] | None = None,

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from realface.maps.kinds import KINDS
-from realface.networks.channels import INPUTS
-from realface.networks.generator import GENERATORS, Generator
-from realface.weights import Descriptor
+from realface.networks.channels import INPUTS, WHOLE_LIGHT
+from realface.networks.generator import Generator
+from realface.weights import NETWORKS, Descriptor
 
 _UNKNOWN = "not stated by whoever trained it"
 _UNITS = {"psnr": "dB, more is better", "angle": "degrees, less is better",
@@ -23,7 +23,10 @@ _READ = {
 _READ_WORDS = {
     "grey_albedo": "0.299 R + 0.587 G + 0.114 B of sRGB as encoded, in [0, 1], times 2 minus 1",
     "depth": "towards the viewer, 1 is 100 mm; unbounded",
+    "position": "object space, from the face's median, 1 is 100 mm; unbounded",
     "whole_texture": _READ["srgb"],
+    "delit_texture": _READ["srgb"],
+    "mask": "1 on the face, 0 beside it",
 }
 """Of inputs that are not a map as it is."""
 
@@ -32,6 +35,11 @@ _MADE = {
     "linear": "linear, in [0, 1]: (x + 1) / 2, clamped",
     "unit_vector": "unit vectors, +Y up, {space} space: x / length of x",
 }
+_LIGHT = """\
+Channels 0 to 26: of red, green and blue, nine coefficients of the harmonics of the normal; their \
+sum is the natural logarithm of what the light multiplies the albedo by \
+(`realface.shading.whole_light`)."""
+
 _HUB_LICENCES = (
     "agpl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0",
     "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0",
@@ -108,7 +116,7 @@ def _facts(descriptor: Descriptor) -> Iterator[str]:
 def _unfilled(descriptor: Descriptor) -> Generator:
     """The generator without memory for its tensors."""
     with torch.device("meta"):
-        return GENERATORS[descriptor.generator](**descriptor.arguments)
+        return NETWORKS[descriptor.generator](**descriptor.arguments)
 
 
 def _inputs(descriptor: Descriptor) -> Iterator[str]:
@@ -123,6 +131,8 @@ def _inputs(descriptor: Descriptor) -> Iterator[str]:
 
 
 def _outputs(descriptor: Descriptor) -> str:
+    if descriptor.outputs == (WHOLE_LIGHT,):
+        return _LIGHT
     rows, first = [], 0
     for kind in (KINDS[name] for name in descriptor.outputs):
         values = _MADE[kind.encoding].format(space=descriptor.space)

@@ -22,6 +22,7 @@ from realface.synthetic.flaws import IN_INPUTS, apply_flaws, check_flaws
 from realface.translators.adversarial import adversarial_losses, pair, r1_penalty
 from realface.translators.checks import (
     check_crop,
+    check_data,
     check_generator,
     check_numbers,
     check_precision,
@@ -118,6 +119,9 @@ class Translator(pl.LightningModule):
 
     outputs: ClassVar[tuple[str, ...]]
     """The kinds of map that it makes."""
+
+    on_whole_faces: ClassVar[bool] = False
+    """Whether it trains on whole faces, not on patches."""
 
     def __init__(
         self,
@@ -293,12 +297,14 @@ class Translator(pl.LightningModule):
         """Refuse what would end the first step, and ready the networks.
 
         Raises:
-            InputError: If all losses have weight 0, the precision is float16's, the crop does not
-                fit the generator or the metrics or is all rim, or tangent space has no scale.
+            InputError: If the data is not of patches, all losses have weight 0, the precision is
+                float16's, the crop does not fit the generator or the metrics or is all rim, or
+                tangent space has no scale.
         """
         check_weights(self.weights)
         check_precision(self.trainer)
         data = self.trainer.datamodule
+        check_data(self.on_whole_faces, data)
         crop = getattr(data, "crop", None)
         texel = getattr(data, "millimetres_per_texel", None)
         if crop is not None:

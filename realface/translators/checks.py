@@ -118,6 +118,25 @@ def check_precision(trainer: pl.Trainer) -> None:
         )
 
 
+def check_data(on_whole_faces: bool, data: Any) -> None:
+    """Refuse whole faces for what trains on patches, and patches for what trains on whole faces.
+
+    Raises:
+        InputError: With the data that fits.
+    """
+    given = getattr(data, "whole_faces", on_whole_faces)
+    if given == on_whole_faces:
+        return
+    if on_whole_faces:
+        remedy = "--config configs/whole_face.yaml names WholeFaceDataModule"
+        raise InputError(f"{type(data).__name__}, data of patches", "whole faces", remedy)
+    raise InputError(
+        f"{type(data).__name__}, data of whole faces",
+        "patches",
+        "take ReflectanceDataModule with --data.shards, or --config configs/procedural.yaml",
+    )
+
+
 def check_crop(crop: int, generator: Generator) -> None:
     """Refuse a crop that the generator or the metrics cannot take.
 

@@ -60,6 +60,7 @@ class WholeFace(Translator):
 
     name = "whole_face"
     outputs = (WHOLE_LIGHT,)
+    on_whole_faces = True
 
     def __init__(
         self,
