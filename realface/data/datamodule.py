@@ -135,7 +135,7 @@ class ReflectanceDataModule(PatchDataModule):
             raise InputError(
                 f"{where} with {', '.join(self._set.kinds)}",
                 f"{', '.join(missing)} too, which {type(translator).__name__} needs",
-                "pack subjects that have these maps; rendering_weight 0 asks for fewer",
+                "pack subjects that have these maps",
             )
 
     def validation_count(self) -> int:

@@ -1,5 +1,6 @@
 """The generator/discriminator step, once, for all translators."""
 
+import logging
 import math
 import os
 from dataclasses import asdict, replace
@@ -36,6 +37,8 @@ from realface.translators.schedule import batch_seed, batches_together, rate_sha
 from realface.translators.scores import Scores
 from realface.translators.watch import Watch, contrast, failure
 from realface.weights import Descriptor
+
+log = logging.getLogger(__name__)
 
 Maps = dict[str, Tensor]
 
@@ -90,7 +93,8 @@ class Translator(pl.LightningModule):
         reconstruction_weight: L1 for albedos, 1 - cosine for normals; 0 in the paper.
         gradient_weight: L1 of differences between neighbouring texels; 0 in the paper.
         rendering_weight: Of AvatarMe++'s rendering loss: predicted maps, with the truth's other
-            ones, relit. Samples must then hold all that light is shaded from.
+            ones, relit. Where samples lack a map that light is shaded from, it is left out and
+            said so; training by it alone needs them all.
         rendering_lights: Fresh sets of lights for it, each step.
         r1_weight: Gamma of the discriminator's gradient penalty R1; 0, none, in the paper.
         r1_interval: Steps from one to the next; each counts as many times (StyleGAN2, Karras et
@@ -175,7 +179,7 @@ class Translator(pl.LightningModule):
             "gradient": gradient_weight,
             "rendering": rendering_weight,
         }
-        self.rendering_lights = rendering_lights
+        self.rendering_lights, self._told = rendering_lights, False
         self.r1_weight, self.r1_interval = r1_weight, r1_interval
         # The discriminator's. A penalty of one step in k counts k times.
         self._own_weights = {"discriminator": 1.0, "r1": r1_weight * r1_interval}
@@ -239,20 +243,19 @@ class Translator(pl.LightningModule):
         return bool({*MADE_BY_LIGHT} & {*self.interface.kinds})
 
     @property
-    def _shades(self) -> bool:
-        return self._lit or bool(self.weights["rendering"])
-
-    @property
     def required_kinds(self) -> tuple[str, ...]:
         """Kinds of map that a training sample must hold."""
-        lit = LIT_FROM if self._shades else ()
+        rendering_alone = [name for name, one in self.weights.items() if one] == ["rendering"]
+        lit = LIT_FROM if self._lit or rendering_alone else ()
         kinds = dict.fromkeys((*lit, *self.interface.kinds, *self.outputs))
         return tuple(kind for kind in kinds if kind not in MADE_BY_LIGHT)
 
     @property
     def optional_kinds(self) -> tuple[str, ...]:
-        """What dims light, sharpens or dulls highlights, and scatters, where it is there."""
-        return ("occlusion", "exponent", "translucency") if self._shades else ()
+        """What a face is relit from; what dims light, sharpens or dulls highlights, scatters."""
+        relit = LIT_FROM if self.weights["rendering"] else ()
+        more = ("occlusion", "exponent", "translucency") if self._lit or relit else ()
+        return tuple(kind for kind in (*relit, *more) if kind not in self.required_kinds)
 
     @property
     def reads_whole_faces(self) -> bool:
@@ -441,11 +444,19 @@ class Translator(pl.LightningModule):
             losses["reconstruction"] = reconstruction_loss(made, truth, mask, kinds)
         if weights["gradient"]:
             losses["gradient"] = gradient_loss(made, truth, mask, kinds)
-        if weights["rendering"]:
+        if weights["rendering"] and self._can_relight(maps):
             absolute = self.interface.absolute(made, frame)
             count, lighting = self.rendering_lights, self.lighting
             losses["rendering"] = rendering_loss(absolute, maps, mask, lighting, count)
         return losses
+
+    def _can_relight(self, maps: Maps) -> bool:
+        """Whether all is there; what is missing is told once."""
+        missing = [kind for kind in LIT_FROM if kind not in maps]
+        if missing and not self._told:
+            log.warning("no rendering loss: samples have no %s", ", ".join(missing))
+            self._told = True
+        return not missing
 
     def _stop_if_wrong(
         self,

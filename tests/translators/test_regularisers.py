@@ -1,5 +1,7 @@
 """What the discriminator is held by, and the losses of maps: in the step, each by its name."""
 
+import logging
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -115,8 +117,8 @@ def test_the_penalty_is_computed_past_the_compiled_graph():
 @pytest.mark.parametrize("kind", ALL)
 def test_each_translator_is_relit_with_the_truths_other_maps(kind):
     model = build(kind, rendering_weight=1.0, lighting="studio", **RECONSTRUCTION)
-    assert {*REFLECTANCE, "shape"} <= set(model.required_kinds)
-    assert "occlusion" in model.optional_kinds
+    read = {*model.required_kinds, *model.optional_kinds}
+    assert {*REFLECTANCE, "shape", "occlusion"} <= read
     maps = face_batch(32)
     made = {kind.name: (0.9 * maps[kind.name]).requires_grad_()}
 
@@ -139,6 +141,24 @@ def test_tangent_normals_are_relit_in_object_space():
     made = model.interface.relative({SpecularNormals.name: maps[SpecularNormals.name]}, frame)
     losses = model.map_losses(made, made, maps, frame, maps["mask"])
     assert losses["rendering"] < 1e-5
+
+
+def test_without_all_that_light_is_shaded_from_the_loss_is_left_out_and_said_so(caplog):
+    model = build(SpecularAlbedo, rendering_weight=1.0)
+    batch = {name: values for name, values in face_batch(32).items() if name != "shape"}
+    made = trainer()
+    with caplog.at_level(logging.WARNING, "realface"):
+        made.fit(model, torch.utils.data.DataLoader([batch, batch], batch_size=None))
+    assert "train/rendering" not in made.callback_metrics
+    assert [r.message for r in caplog.records if "realface" in r.name] == [
+        "no rendering loss: samples have no shape"
+    ]
+
+
+def test_trained_by_rendering_alone_it_is_needed():
+    off = {"adversarial_weight": 0.0, "feature_matching_weight": 0.0}
+    model = build(SpecularAlbedo, rendering_weight=1.0, **off)
+    assert {*REFLECTANCE, "shape"} <= set(model.required_kinds)
 
 
 def test_what_is_not_asked_for_is_not_needed():
