@@ -47,6 +47,12 @@ def test_without_the_stage_it_says_what_is_missing(tmp_path, face):
         Job(Subject(face), translators)
 
 
+def test_alone_it_makes_no_map(tmp_path, face):
+    translators = {WHOLE_LIGHT: pair(tmp_path)[WHOLE_LIGHT]}
+    with pytest.raises(InputError, match="alone"):
+        Job(Subject(face), translators)
+
+
 def test_windows_of_any_size_make_the_same_map(tmp_path, face):
     maps = {}
     for window in (None, 48):

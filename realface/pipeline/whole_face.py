@@ -33,8 +33,14 @@ def whole_face_of(
         read: Kinds of all translators.
 
     Raises:
-        InputError: If it is needed and not there.
+        InputError: If it is needed and not there, or is all there is.
     """
+    if set(translators) == {WHOLE_LIGHT}:
+        raise InputError(
+            f"{translators[WHOLE_LIGHT].source}, the whole-face stage alone",
+            "translators that make maps, of which diffuse_albedo reads its light",
+            "add their checkpoints, or a weights folder that holds them all",
+        )
     if DELIT_TEXTURE not in read:
         return None
     if WHOLE_LIGHT not in translators:
