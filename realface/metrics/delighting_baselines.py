@@ -6,6 +6,7 @@ that divide keep the texture's mean in each channel, since its light's strength 
 Outside the mask they are 0.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -28,6 +29,9 @@ _DARKEST = 0.05
 
 _BLACKEST = 1e-3
 """Least linear light of which a logarithm is taken."""
+
+_FITTED = 1 << 16
+"""Texels that light is fitted on, about, evenly spaced: nine numbers need no more."""
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
 
@@ -76,11 +80,14 @@ def divided_by_harmonics(
     """
     linear = srgb_to_linear(texture)
     known = ((mask > 0.5) & (texture < WHITE).all(1, keepdim=True)).to(linear)
+    step = max(1, round(math.sqrt(mask[0].numel() / _FITTED)))
+    some, facing, weights = (each[..., ::step, ::step] for each in (linear, normals, known))
     if fit == "log":
-        light = fit_harmonics(linear.clamp(min=_BLACKEST).log(), normals, known)
+        light = fit_harmonics(some.clamp(min=_BLACKEST).log(), facing, weights)
         return _divided(linear, harmonics.irradiance(light, normals).exp(), mask)
     solve = fit_harmonics if fit == "least_squares" else fit_harmonics_robustly
-    return _divided(linear, harmonics.irradiance(solve(linear, normals, known), normals), mask)
+    light = solve(some, facing, weights)
+    return _divided(linear, harmonics.irradiance(light, normals), mask)
 
 
 def divided_by_true_shading(
