@@ -190,7 +190,7 @@ def main() -> None:
         maps = ProceduralSubject(3).maps(given.height, given.height * 3 // 2)
         if given.maps:
             torch.save(maps, given.maps)
-    for name in GENERATORS:
+    for name in SMALL:
         report(f"{name}, fresh", build("specular_albedo", name, False), maps, given)
     for kind in INPUTS:
         translator = build(kind, "global", residual=kind == "diffuse_normals")
