@@ -7,7 +7,9 @@ blocks), are the peers of our default. Multiply-adds are half of what torch's `F
 counts, over all pixels of the input at full resolution; it counts convolutions and matrix products
 alone, which here are all but a few in a thousand: norms, gates and activations are left out for
 all. Margins are measured (`realface.networks.receptive.measured_margin`; of instance norm's
-networks with the norms left out, which couple the whole window). Times are the least of the runs, on the CPU, for a forward pass without
+networks with the norms left out, which couple the whole window).
+
+Times are the least of the runs, on the CPU, for a forward pass without
 gradients and for one with a backward pass: seconds by the clock, and those of all cores together,
 which a busy machine changes less (with OMP_WAIT_POLICY=PASSIVE: threads then do not count as they
 wait).
@@ -55,7 +57,7 @@ def least_seconds(run: Callable[[], object], runs: int) -> tuple[float, float]:
 
 
 def times(generator: Generator, side: int, runs: int) -> list[float]:
-    """Seconds for a megapixel: forward, and with a backward pass; each by the clock and of cores."""
+    """Seconds for a megapixel: forward, with a backward pass; each by the clock and of cores."""
     inputs = 2 * torch.rand(1, CHANNELS["in_channels"], side, side) - 1
 
     def forward() -> Tensor:
