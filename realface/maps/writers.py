@@ -4,7 +4,6 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -147,7 +146,9 @@ class TiffWriter:
         self._compression = compression
         self._job = None if job is None else f"{job} {record}"
         self._begun: dict[tuple[int, int], _Tile] = {}
-        self._full: deque[tuple[int, int, Future[bytes | memoryview]]] = deque()
+        self._full: deque[tuple[int, int, Array, Future[bytes | memoryview]]] = deque()
+        # Tiles' memory is used again: what is freed between smaller pieces leaves holes.
+        self._spare: list[Array] = []
         tile_bytes = TILE * TILE * kind.channels * self._dtype.itemsize
         self._room = threading.Semaphore(_QUEUED // tile_bytes)
         self._storing = threading.Lock()
@@ -198,28 +199,36 @@ class TiffWriter:
         if self._taken[row, column]:
             raise ValueError(f"{self.kind.name}: tile {row}, {column} is written already")
         if (row, column) not in self._begun:
-            height, width = self.record.height - row * TILE, self.record.width - column * TILE
-            self._begun[row, column] = _Tile.blank(height, width, self.kind.channels, self._dtype)
+            self._begun[row, column] = self._blank(row, column)
         tile = self._begun[row, column]
         tile.fill(pixels, y, x)
-        if not tile.missing.any():
+        if not tile.missing:
             self._taken[row, column] = True
             self._compress(row, column, self._begun.pop((row, column)).pixels)
+
+    def _blank(self, row: int, column: int) -> "_Tile":
+        height = min(self.record.height - row * TILE, TILE)
+        width = min(self.record.width - column * TILE, TILE)
+        shape = (TILE, TILE, self.kind.channels)
+        pixels = self._spare.pop() if self._spare else np.empty(shape, self._dtype)
+        pixels[height:], pixels[:, width:] = 0, 0
+        return _Tile(pixels, height * width)
 
     def _compress(self, row: int, column: int, pixels: Array) -> None:
         self._room.acquire()  # waits only where compression cannot keep up
         encoded = self._pool.submit(encode_tile, pixels, self._compression)
-        self._full.append((row, column, encoded))
+        self._full.append((row, column, pixels, encoded))
         encoded.add_done_callback(self._store)
 
     def _store(self, _: Future[bytes | memoryview]) -> None:
         """Append what is encoded, as far as nothing before it is missing; in the pool's threads."""
         with self._storing:
-            while self._full and self._full[0][2].done():
-                row, column, encoded = self._full.popleft()
+            while self._full and self._full[0][3].done():
+                row, column, pixels, encoded = self._full.popleft()
                 try:
                     if self._failure is None:
                         self._file.add(row, column, encoded.result())
+                    self._spare.append(pixels)
                 except BaseException as error:  # carried to the caller's thread
                     self._failure = error
                 self._room.release()
@@ -256,24 +265,21 @@ class TiffWriter:
             raise disk_failure(self.path, error) from error
 
 
-@dataclass
 class _Tile:
     """A tile that is begun.
 
+    Args:
+        pixels: ``(TILE, TILE, C)``, zero beyond the map.
+        missing: Number of its texels that lie in the map.
+
     Attributes:
-        pixels: ``(TILE, TILE, C)``, zero where nothing was written.
-        missing: ``(TILE, TILE)``, texels of the map that are still to come.
+        pixels: As it was given, filled in.
+        missing: Number of texels that are still to come.
     """
 
-    pixels: Array
-    missing: Array
-
-    @classmethod
-    def blank(cls, height: int, width: int, channels: int, dtype: np.dtype) -> Self:
-        """A tile whose map ends after ``height`` rows and ``width`` columns."""
-        missing = np.zeros((TILE, TILE), bool)
-        missing[:height, :width] = True
-        return cls(np.zeros((TILE, TILE, channels), dtype), missing)
+    def __init__(self, pixels: Array, missing: int) -> None:
+        self.pixels, self.missing = pixels, missing
+        self._filled: list[tuple[int, int, int, int]] = []
 
     def fill(self, pixels: Array, y: int, x: int) -> None:
         """Take from pixels ``(h, w, C)`` whose corner is at ``(y, x)``, also outside the tile.
@@ -281,12 +287,14 @@ class _Tile:
         Raises:
             ValueError: If it has one of them already.
         """
-        here = slice(max(y, 0), y + pixels.shape[0]), slice(max(x, 0), x + pixels.shape[1])
-        if not self.missing[here].all():
-            raise ValueError("a texel is written already")
-        part = pixels[max(-y, 0) : TILE - y, max(-x, 0) : TILE - x]
-        self.pixels[here] = part
-        self.missing[here] = False
+        top, bottom = max(y, 0), min(y + pixels.shape[0], TILE)
+        left, right = max(x, 0), min(x + pixels.shape[1], TILE)
+        for above, below, before, behind in self._filled:
+            if top < below and above < bottom and left < behind and before < right:
+                raise ValueError("a texel is written already")
+        self._filled.append((top, bottom, left, right))
+        self.pixels[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
+        self.missing -= (bottom - top) * (right - left)
 
 
 def _tiles(start: int, length: int) -> slice:
