@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from realface.geometry.placement import place
 from realface.geometry.subject_maps import add_map, bake_subject
 from realface.maps.encoding import linear_to_srgb, srgb_to_linear
 from realface.maps.files import whole_folder
@@ -112,6 +113,19 @@ def drawn_surround(seed: int, height: int = 256) -> Environment:
     return Environment(radiance + (colour(count) * lobes).sum(1))
 
 
+def filled(light: Light, fill: float) -> Light:
+    """The light with its own mean radiance, ``fill`` times, added from everywhere."""
+    if fill == 0:
+        return light
+
+    def make() -> Environment:
+        radiance = light.make().radiance
+        weights = latlong.solid_angles(*radiance.shape[1:], radiance) / (4 * math.pi)
+        return Environment(radiance + fill * (radiance * weights).sum((1, 2), keepdim=True))
+
+    return Light(f"{light.name}-fill{fill:g}", make)
+
+
 # --- folders ---
 
 
@@ -145,6 +159,17 @@ def complete(folder: Path) -> None:
     save_map(folder, "specular_albedo", SPECULAR * mask, derived=True)
     if "occlusion" not in subject:
         derive_occlusion(folder)
+
+
+def face_region(subject: Subject) -> Tensor:
+    """Texels ``(1, 1, H, W)`` of a box about the tip of the nose: from chin to hairline."""
+    shape, mask = subject.open("shape"), subject.open("mask")
+    placement = place(shape, mask, subject.record.millimetres_per_unit)
+    positions = placement.apply(shape.whole())
+    ahead = (mask.whole()[0] > 0.5) & (subject.open("shape_normals").whole()[2] > 0.2)
+    depth = torch.where(ahead, positions[2], -torch.inf)
+    x, y, z = positions - positions.flatten(1)[:, depth.argmax()].view(3, 1, 1)
+    return ((x.abs() < 75) & (y > -70) & (y < 95) & (z > -110))[None, None]
 
 
 def lit_subjects(
