@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import (
+    DELIT_TEXTURE,
     INPUTS,
     WHOLE_TEXTURE,
     assemble,
@@ -29,7 +30,8 @@ def subject(seed: int = 0, size: tuple[int, int] = (5, 4)) -> dict[str, torch.Te
             values = F.normalize(2 * values - 1, dim=1)
         maps[kind.name] = values
     maps["shape"] = 200 * (maps["shape"] - 0.5)
-    maps[WHOLE_TEXTURE] = torch.rand(2, 3, *size, generator=generator)
+    for kind in (WHOLE_TEXTURE, DELIT_TEXTURE):
+        maps[kind] = torch.rand(2, 3, *size, generator=generator)
     return maps
 
 
