@@ -2,7 +2,7 @@
 
 All take a texture ``(B, 3, H, W)``, sRGB in [0, 1], and a mask ``(B, 1, H, W)``, and return an
 albedo of the texture's shape, sRGB-encoded, not negative, above 1 where division made it so. Those
-that divide keep the texture's mean in each channel, since its light's strength is not known.
+that divide take the light for white and of mean 1 in each channel, since its strength is not known.
 Outside the mask they are 0.
 """
 
@@ -24,7 +24,7 @@ Fit = Literal["least_squares", "robust", "log"]
 WHITE = 254.5 / 255
 """From here on a channel is taken as clipped, sRGB."""
 
-_DARKEST = 0.05
+_DARKEST = 0.1
 """Least shading that is divided by, of its mean: nine harmonics go below zero."""
 
 _BLACKEST = 1e-3
@@ -109,12 +109,8 @@ def divided_by_true_shading(
 
 
 def _divided(linear: Tensor, shading: Tensor, mask: Tensor) -> Tensor:
-    """Linear light over shading, its mean kept by channel, as sRGB."""
-    mean = mean_of_valid(shading.masked_fill(mask <= 0.5, 0), mask, dims=(2, 3))[..., None, None]
-    floor = _DARKEST * mean.clamp(min=1e-12)
-    albedo = linear / torch.maximum(shading, floor) * (mask > 0.5)
-    before, after = (
-        mean_of_valid(values * (mask > 0.5), mask, dims=(2, 3))[..., None, None]
-        for values in (linear, albedo)
-    )
-    return linear_to_srgb(albedo * (before / after.clamp(min=1e-12)))
+    """Linear light over shading, whose mean is made 1 in each channel, as sRGB."""
+    valid = mask > 0.5
+    mean = mean_of_valid(torch.where(valid, shading, 0), mask, dims=(2, 3))[..., None, None]
+    relative = (shading / mean.clamp(min=1e-12)).clamp(min=_DARKEST)
+    return linear_to_srgb(linear / relative * valid)
