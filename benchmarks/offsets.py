@@ -29,20 +29,19 @@ from realface.metrics.gain import with_best_gain
 from realface.metrics.image import psnr
 from realface.networks.generator import GENERATORS
 from realface.networks.interface import Interface
-from realface.shading.capture import random_capture, whole_texture
+from realface.shading.capture import known_light, patch_texture, random_capture, whole_texture
 from realface.synthetic import ProceduralSubject
 from realface.tiling.disagreement import Disagreement
 from realface.tiling.engine import Source, stitch
 from realface.tiling.offsets import NoSink, OffsetSource, window_offsets
 from realface.tiling.plan import Plan, plan
 from realface.tiling.tensors import TensorSink, TensorSource
-from realface.translators.lit import lit
 from realface.weights import Descriptor, TrainedTranslator, export_weights, load_weights
 
 KIND = "diffuse_albedo"
 INPUTS = ("texture", "depth")
 HEIGHT, WIDTH = 1024, 1536
-POOL, PATCH, CROP = 64, 192, 128  # patches made, their side, and the side of what is trained on
+POOL, PATCH, CROP = 48, 160, 128  # patches made, their side, and the side of what is trained on
 DARKEST = 1 / 255  # below it a logarithm is of noise
 
 
@@ -96,9 +95,11 @@ def train(translator: TrainedTranslator, patches: dict[str, Tensor], steps: int)
         chosen = torch.randint(POOL, (4,), generator=draw)
         y, x = torch.randint(PATCH - CROP + 1, (2,), generator=draw).tolist()
         crop = {kind: one[chosen][..., y : y + CROP, x : x + CROP] for kind, one in patches.items()}
-        crop = lit(crop, "varied", whole=False, flaw_probability=0.0, generator=draw)
+        with torch.no_grad():
+            capture = random_capture(4, "varied", generator=draw)
+            crop["texture"] = patch_texture(crop, capture, draw)
+        known = known_light(crop["mask"], crop["shape"])
         made = interface.split(generator(interface.read(crop, None)))[KIND]
-        known = crop["known"]
         loss = ((made - crop[KIND]).abs() * known).sum() / known.sum() / 3
         optimiser.zero_grad()
         loss.backward()
