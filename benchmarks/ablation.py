@@ -101,11 +101,13 @@ class Budget(pl.Callback):
         self.seconds, self.steps = seconds, list[float]()
 
     def on_train_batch_start(self, *_: Any) -> None:
+        """Look at the clock."""
         self._begun = time.perf_counter()
         if not self.steps:
             self._first = self._begun
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Look again."""
         now = time.perf_counter()
         self.steps.append(now - self._begun)
         if self.seconds is not None and now - self._first > self.seconds:
