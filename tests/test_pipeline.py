@@ -559,12 +559,68 @@ def test_what_is_asked_for_lies_outside_the_mask_and_never_inside(tmp_path, face
 def test_windows_without_a_texel_of_the_mask_are_not_computed(tmp_path):
     face = write_face(tmp_path / "face", 128, 192)
     valid = torch.zeros(1, 128, 192)
-    valid[:, :40, :40] = 1
+    valid[:, :12, :12], valid[:, -12:, -12:] = 1, 1
     save_map(face, "mask", valid, bits=8)
     trained = translators(["specular_albedo"], folder=tmp_path)
     result = Job(Subject(face), trained, window=60).run(tmp_path / "out")["specular_albedo"]
     assert result.blank > result.windows > 0
     assert "were not computed" in str(result)
+
+
+def off_centre(folder, height=160, width=256):
+    """A face whose mask leaves much of the map out on all sides."""
+    face = write_face(folder, height, width)
+    valid = torch.zeros(1, height, width)
+    valid[:, 50:91, 62:133] = 1
+    valid[:, 60:70, 80:90] = 0
+    save_map(face, "mask", valid, bits=8)
+    return face
+
+
+@pytest.mark.parametrize("outside", ["constant", "input", "padded"])
+@pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
+def test_windows_about_the_mask_make_the_map_of_windows_everywhere(tmp_path, outside, device):
+    face, trained = off_centre(tmp_path / "face"), translators(["diffuse_albedo"], folder=tmp_path)
+    window = 92 if outside == "padded" else 52
+    job = Job(Subject(face), trained, window=window, outside=outside)
+    everywhere = Job(Subject(face), trained, window=window, outside=outside, within=None)
+    assert job.stages[0].plan.redundancy < 0.7 * everywhere.stages[0].plan.redundancy
+    assert job.stages[0].exact
+    job.run(tmp_path / "out", device=device)
+    everywhere.run(tmp_path / "all")
+    one, all_ = (read(tmp_path / name, "diffuse_albedo") for name in ("out", "all"))
+    # Convolutions of windows of other sizes may round differently.
+    torch.testing.assert_close(one, all_, atol=LEVEL, rtol=0)
+    valid = read(face, "mask")[0] > 0.5
+    if outside != "padded":
+        assert torch.equal(one[:, ~valid], all_[:, ~valid])
+
+
+def test_windows_about_the_mask_with_padding_and_a_kill(tmp_path):
+    face = off_centre(tmp_path / "face", 157, 254)
+    trained = translators(["diffuse_albedo"], folder=tmp_path)
+    layout = {"window": 52, "pad": True}
+    Job(Subject(face), trained, **layout, within=None).run(tmp_path / "all")
+    job = Job(Subject(face), trained, **layout)
+    calls = []
+
+    def killed(title, done, total):
+        calls.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(tmp_path / "out", progress=killed)
+    Job(Subject(face), trained, **layout).run(tmp_path / "out")
+    one, all_ = (read(tmp_path / name, "diffuse_albedo") for name in ("out", "all"))
+    torch.testing.assert_close(one, all_, atol=LEVEL, rtol=0)
+
+
+def test_norms_statistics_are_those_of_windows_everywhere(tmp_path):
+    face = off_centre(tmp_path / "face")
+    trained = translators(["specular_albedo"], folder=tmp_path, norm="instance")
+    plan = Job(Subject(face), trained, window=92).stages[0].plan
+    assert plan.covered == ((0, 160), (0, 256))
 
 
 def test_tuning_measures_and_chooses_among_exact_windows(tmp_path, face):

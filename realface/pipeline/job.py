@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from realface.errors import FailureError, InputError, is_out_of_memory
@@ -51,6 +52,7 @@ from realface.tiling.pad import padded
 from realface.tiling.plan import Plan
 from realface.tiling.squeeze import Squeezed
 from realface.tiling.tune import fastest
+from realface.tiling.windows import Box
 from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
@@ -128,11 +130,12 @@ class Job:
         origins = [kind for chain in ordered for kind in self._origins(chain)]
         kinds = dict.fromkeys((*given, *origins, *mask))
         files = {kind: self.subject.open(kind) for kind in kinds}
+        self._box = _valid_box(files["mask"]) if mask else None
         for file in files.values():
             file.require_object_space()
         if "mask" not in files:
             log.info("%s: no mask, every texel is taken as valid", self.subject.folder)
-        elif not _any_valid(files["mask"]):
+        elif self._box is None:
             raise InputError(
                 f"{files['mask'].path}, which leaves no texel",
                 "a mask that is white where the face is",
@@ -157,7 +160,9 @@ class Job:
         return Stage(chain, laid, inputs, agree, offsets=solved)
 
     def _lay(self, chain: Chain, inputs: tuple[str, ...], agree: bool, **changed: Any) -> Plan:
-        layout = {**self._layout, **changed}
+        # Norms' statistics are those of all windows.
+        within = None if chain.spatial_statistics else self._box
+        layout = {"within": within, **self._layout, **changed}
         if self.outside == "padded":
             margin = layout.get("margin")
             layout["margin"] = (chain.margin if margin is None else margin) + RIM
@@ -438,10 +443,19 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _any_valid(mask: MapFile) -> bool:
+def _valid_box(mask: MapFile) -> Box | None:
+    """From the first row and column that have a texel to the last; None: there is none."""
     height, width = mask.size
-    bands = range(0, height, _BAND)
-    return any((mask.read(y, 0, min(_BAND, height - y), width) > 0.5).any() for y in bands)
+    rows = torch.zeros(height, dtype=torch.bool)
+    columns = torch.zeros(width, dtype=torch.bool)
+    for y in range(0, height, _BAND):
+        valid = mask.read(y, 0, min(_BAND, height - y), width)[0] > 0.5
+        rows[y : y + _BAND] = valid.any(1)
+        columns |= valid.any(0)
+    if not rows.any():
+        return None
+    (top, bottom), (left, right) = (one.nonzero()[[0, -1], 0].tolist() for one in (rows, columns))
+    return (top, bottom + 1), (left, right + 1)
 
 
 def check_format(form: Format, bits: int) -> None:

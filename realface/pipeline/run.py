@@ -16,14 +16,16 @@ from realface.maps.kinds import KINDS
 from realface.maps.writers import MapWriter
 from realface.networks.receptive import margin_for
 from realface.pipeline.chain import Chain, Precision
-from realface.pipeline.outside import Outside, blank_map, fill_outside
+from realface.pipeline.outside import ORIGIN, Outside, blank_map, fill_outside
 from realface.pipeline.stages import Stage
 from realface.pipeline.statistics import Mode, frozen_statistics
 from realface.tiling.bands import stitch_on
 from realface.tiling.engine import Progress, Source, Stitched, WindowFunction
+from realface.tiling.join import Sink
 from realface.tiling.offsets import NoSink, OffsetSource, window_offsets
 from realface.tiling.pad import cropped
 from realface.tiling.plan import Plan
+from realface.tiling.surround import Surrounded
 from realface.tiling.windows import Span, next_multiple
 
 log = logging.getLogger(__name__)
@@ -199,13 +201,25 @@ class StageRun:
             stitched = stitch_on(
                 workers,
                 sources,
-                {kind: cropped(one, self._size) for kind, one in writers.items()},
+                {kind: self._sink(kind, one, stage.plan) for kind, one in writers.items()},
                 stage.plan,
-                done=partial(_all_have, list(writers.values()), self._size),
+                done=partial(_all_have, list(writers.values()), self._size, stage.plan),
                 progress=progress,
                 **about,
             )
         return stitched if measured is None else _together(measured, stitched)
+
+    def _sink(self, kind: str, writer: MapWriter, plan: Plan) -> Sink:
+        """A stage's map, whose rim without a texel of the mask no window covers."""
+
+        def fill(y: int, x: int, height: int, width: int) -> Tensor:
+            maps = {"mask": torch.zeros(1, 1, height, width)}
+            origin = ORIGIN.get(kind)
+            if self._outside == "input" and origin is not None:
+                maps[origin] = self._sources[origin].read(y, x, height, width)[None]
+            return blank_map(kind, maps, self._outside)[0]
+
+        return Surrounded(cropped(writer, self._size), plan, fill)
 
     def _smaller(self, stage: Stage) -> Stage | None:
         """The stage with windows of half the side, where they give the same maps."""
@@ -243,9 +257,10 @@ def _together(measured: Stitched, stitched: Stitched) -> Stitched:
 
 
 def _all_have(
-    writers: Sequence[MapWriter], size: tuple[int, int], rows: Span, columns: Span
+    writers: Sequence[MapWriter], size: tuple[int, int], plan: Plan, rows: Span, columns: Span
 ) -> bool:
-    """Whether an earlier run has left a part of the map in all of them."""
+    """Whether an earlier run has left what goes with a window's kept part in all of them."""
+    rows, columns = plan.reach(rows, columns)
     height, width = min(rows[1], size[0]) - rows[0], min(columns[1], size[1]) - columns[0]
     if height <= 0 or width <= 0:  # of the padding alone
         return True

@@ -12,7 +12,7 @@ from realface.pipeline.chain import Chain
 from realface.tiling.blend import Fade
 from realface.tiling.plan import Plan, exact_plan
 from realface.tiling.plan import plan as faded_plan
-from realface.tiling.windows import next_multiple
+from realface.tiling.windows import Box, next_multiple
 from realface.weights import TrainedTranslator
 
 Blend = Literal["auto", "cut", "hann", "linear", "gaussian", "avatarme"]
@@ -189,6 +189,7 @@ def lay_windows(
     margin: int | None = None,
     batch: int = 1,
     pad: bool = False,
+    within: Box | None = None,
 ) -> Plan:
     """The windows of one pass over a map.
 
@@ -205,6 +206,8 @@ def lay_windows(
         margin: Dropped at windows' borders [px]; None: the chain's.
         batch: Windows computed at once.
         pad: Lay them over the map as padded to the network's stride.
+        within: The part of the map that counts: windows that are cut and agree cover no more than
+            it and the margin; None: all.
 
     Raises:
         InputError: If the size does not fit the network, or the windows do not fit the map, or
@@ -236,6 +239,7 @@ def lay_windows(
                 multiple_of=multiple,
                 batch=batch,
                 channels=channels,
+                within=within,
             )
         elif blend == "cut":
             laid = faded(window=window, overlap=window // 4 if overlap is None else overlap, ramp=0)

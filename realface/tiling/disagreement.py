@@ -90,8 +90,9 @@ class DisagreementMeter:
         self._bottom: dict[tuple[int, int], Tensor] = {}
         self._sum, self._max, self._values = 0.0, 0.0, 0
         self._picture = torch.zeros(*(-(-side // CELL) for side in plan.size))
-        self._pairs: list[Pair] = []
-        self._down, self._across = (_weights(axis, plan) for axis in (self._rows, self._columns))
+        # Plain numbers: a tensor for each pair of windows of a large map takes several times that.
+        self._pairs: list[tuple[tuple[int, int], tuple[int, int], list[float], int]] = []
+        self._up = ramp_up(plan.ramp, plan.fade).double()
         kept = (len(self._rows), len(self._columns)) if plan.ramp else (0, 0)
         self._shares = torch.zeros(kept, dtype=torch.float64)
 
@@ -107,7 +108,8 @@ class DisagreementMeter:
         if not self._ramp:
             return
         here, ramp = (row, column), self._ramp
-        down, across = self._down[row], self._across[column]
+        down = _weights(self._rows, row, self._up)
+        across = _weights(self._columns, column, self._up)
         self._shares[here] = (
             down.sum() * across.sum() if counted is None else down @ counted.double() @ across
         )
@@ -126,7 +128,11 @@ class DisagreementMeter:
     def result(self) -> Disagreement:
         """What has been measured so far."""
         mean = self._sum / self._values if self._values else 0.0
-        pairs, shares = tuple(self._pairs), self._shares.clone()
+        pairs = tuple(
+            Pair(first, second, torch.tensor(difference, dtype=torch.float64), texels)
+            for first, second, difference, texels in self._pairs
+        )
+        shares = self._shares.clone()
         return Disagreement(mean, self._max, self._values, self._picture, pairs, shares)
 
     def _compare(
@@ -144,7 +150,7 @@ class DisagreementMeter:
         pixels = difference[0].numel() if counted is None else int(counted.sum())
         if pixels:
             mean = -difference.sum((1, 2), dtype=torch.float64) / pixels
-            self._pairs.append(Pair(first, second, mean, pixels))
+            self._pairs.append((first, second, mean.tolist(), pixels))
         difference.abs_()
         # Over a strip in float32 with pairwise sums, over windows in double.
         self._sum += float(difference.sum())
@@ -167,15 +173,12 @@ def _part(counted: Tensor | None, rows: slice, columns: slice) -> Tensor | None:
     return None if counted is None else counted[rows, columns]
 
 
-def _weights(kept: Sequence[Span], plan: Plan) -> list[Tensor]:
-    """Of the pixels of each row, or column, of windows in the map, float64: 1, less in ramps."""
-    up = ramp_up(plan.ramp, plan.fade).double()
-    made = []
-    for index, (start, stop) in enumerate(kept):
-        weights = torch.ones(stop - start, dtype=torch.float64)
-        if index and plan.ramp:
-            weights[: plan.ramp] *= up
-        if index + 1 < len(kept) and plan.ramp:
-            weights[-plan.ramp :] *= 1 - up
-        made.append(weights)
-    return made
+def _weights(kept: Sequence[Span], index: int, up: Tensor) -> Tensor:
+    """Of the pixels of a row, or column, of windows in the map, float64: 1, less in ramps."""
+    start, stop = kept[index]
+    weights, ramp = torch.ones(stop - start, dtype=torch.float64), len(up)
+    if index:
+        weights[:ramp] *= up
+    if index + 1 < len(kept):
+        weights[-ramp:] *= 1 - up
+    return weights

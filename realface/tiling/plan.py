@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from realface.errors import InputError
 from realface.tiling.blend import Fade
-from realface.tiling.windows import Span, axis_windows, cut_windows, next_multiple
+from realface.tiling.windows import Box, Span, axis_windows, cut_windows, next_multiple
 
 _FLOAT32 = 4  # bytes
 _ELONGATION = 3  # sides of a window of given area; longer ones only gather border
@@ -20,7 +20,8 @@ class Plan:
     Attributes:
         size: Height and width of the map [px].
         window: Height and width of every window [px], as they are: shrunk to fit the map.
-        rows: ``(start, stop)`` of each row of windows, top to bottom [px].
+        rows: ``(start, stop)`` of each row of windows, top to bottom [px]; they need not cover the
+            map.
         columns: ``(start, stop)`` of each column of windows, left to right [px].
         batch: Windows of one row that are computed at once.
         multiple_of: Grid on which windows start, and which divides their sides [px].
@@ -45,6 +46,21 @@ class Plan:
     def windows(self) -> int:
         """Number of windows."""
         return len(self.rows) * len(self.columns)
+
+    @property
+    def covered(self) -> Box:
+        """The part of the map that the windows cover."""
+        return (self.rows[0][0], self.rows[-1][1]), (self.columns[0][0], self.columns[-1][1])
+
+    def reach(self, rows: Span, columns: Span) -> Box:
+        """What is kept of a window, extended over what no window covers, to the map's edge."""
+        spans = []
+        for span, covered, side in zip((rows, columns), self.covered, self.size, strict=True):
+            start, stop = span
+            spans.append(
+                (0 if start == covered[0] else start, side if stop == covered[1] else stop)
+            )
+        return spans[0], spans[1]
 
     @property
     def redundancy(self) -> float:
@@ -101,6 +117,10 @@ class Plan:
             f"{_counted(len(self.columns), 'column')})"
             f" of {_size(self.window)}, batches of {self.batch}",
         ]
+        if self.covered != ((0, self.size[0]), (0, self.size[1])):
+            (top, bottom), (left, right) = self.covered
+            box = f"{_size((bottom - top, right - left))} of it, from y={top}, x={left}"
+            lines.append(f"covered     {box}; there is nothing to compute around it")
         if self.windows > 1:
             ramp = f"{self.ramp} px of it cross-faded ({self.fade})" if self.ramp else "cut"
             lines.append(f"overlap     {down} px between rows, {across} px between columns, {ramp}")
@@ -174,6 +194,7 @@ def exact_plan(
     multiple_of: int = 1,
     batch: int = 1,
     channels: tuple[int, int] = (3, 3),
+    within: Box | None = None,
 ) -> Plan:
     """Lay windows of which only what no border reaches is kept: the whole image's result.
 
@@ -189,6 +210,8 @@ def exact_plan(
         multiple_of: Stride of the network [px].
         batch: Windows of one row to compute at once.
         channels: As in `plan`.
+        within: The part of the map that counts; windows cover it and the margin around it, and
+            what is kept of them is the whole image's result within it. None: all.
 
     Returns:
         The plan with the least redundancy, of such the one with the fewest windows.
@@ -205,14 +228,19 @@ def exact_plan(
     overlap = 2 * next_multiple(margin, multiple_of)
     least = max(next_multiple(minimum, multiple_of), overlap + multiple_of)
     made = []
-    for height, width in _sides(size, window, overlap, multiple_of):
-        rows = axis_windows(size[0], height, overlap if height < size[0] else 0, multiple_of)
-        columns = axis_windows(size[1], width, overlap if width < size[1] else 0, multiple_of)
+    (top, bottom), (left, right) = _around(size, within, overlap // 2, minimum, multiple_of)
+    whole = bottom - top, right - left
+
+    def laid(start: int, length: int, side: int) -> tuple[Span, ...]:
+        shared = overlap if side < length else 0
+        spans = axis_windows(length, side, shared, multiple_of)
+        return tuple((start + first, start + last) for first, last in spans)
+
+    for height, width in _sides(whole, window, overlap, multiple_of):
+        rows, columns = laid(top, whole[0], height), laid(left, whole[1], width)
         actual = (_height(rows), _height(columns))
-        if all(side >= min(least, whole) for side, whole in zip(actual, size, strict=True)):
-            made.append(
-                Plan(size, actual, tuple(rows), tuple(columns), batch, multiple_of, channels)
-            )
+        if all(side >= min(least, all_) for side, all_ in zip(actual, whole, strict=True)):
+            made.append(Plan(size, actual, rows, columns, batch, multiple_of, channels))
     if not made:
         raise InputError(
             f"windows of {window}x{window} px, for a network whose border reaches {margin} px in",
@@ -220,6 +248,27 @@ def exact_plan(
             "give a larger --window, or fade windows that disagree at their borders: --blend hann",
         )
     return min(made, key=lambda one: (one.redundancy, one.windows, max(one.window)))
+
+
+def _around(
+    size: tuple[int, int], within: Box | None, margin: int, minimum: int, multiple_of: int
+) -> Box:
+    """A part of a map and the margin around it, on the grid, not less than a network reads."""
+    if within is None:
+        return (0, size[0]), (0, size[1])
+    spans = []
+    for (start, stop), side in zip(within, size, strict=True):
+        if not 0 <= start < stop <= side:
+            raise InputError(
+                f"within={within} of a map of {_size(size)}",
+                "rows and columns of the map, at least one each",
+                "give a part of the map, or None",
+            )
+        start = max(start - margin, 0) // multiple_of * multiple_of
+        stop = min(max(stop + margin, start + minimum), side)
+        stop = next_multiple(stop, multiple_of)
+        spans.append((min(start, max(stop - next_multiple(minimum, multiple_of), 0)), stop))
+    return spans[0], spans[1]
 
 
 def _sides(

@@ -8,6 +8,9 @@ from realface.errors import InputError
 Span = tuple[int, int]
 """First and past-the-last pixel along an axis."""
 
+Box = tuple[Span, Span]
+"""Rows and columns of a part of a map."""
+
 
 def next_multiple(size: int, multiple_of: int) -> int:
     """Smallest multiple of ``multiple_of`` that is at least ``size``."""
