@@ -60,7 +60,7 @@ def divided_by_blur(
     sums = blur_in_mask(
         torch.cat((light, torch.ones_like(light[:, :1])), 1), valid, deviation * texture.shape[-1]
     )
-    return _divided(linear, sums[:, :-1] / sums[:, -1:].clamp(min=1e-12), mask)
+    return _divided(linear, sums[:, :-1] / sums[:, -1:].clamp(min=1e-12), mask, least=1e-6)
 
 
 def divided_by_harmonics(
@@ -108,9 +108,9 @@ def divided_by_true_shading(
     return linear_to_srgb(srgb_to_linear(texture) / shading * (mask > 0.5))
 
 
-def _divided(linear: Tensor, shading: Tensor, mask: Tensor) -> Tensor:
+def _divided(linear: Tensor, shading: Tensor, mask: Tensor, least: float = _DARKEST) -> Tensor:
     """Linear light over shading, whose mean is made 1 in each channel, as sRGB."""
     valid = mask > 0.5
     mean = mean_of_valid(torch.where(valid, shading, 0), mask, dims=(2, 3))[..., None, None]
-    relative = (shading / mean.clamp(min=1e-12)).clamp(min=_DARKEST)
+    relative = (shading / mean.clamp(min=1e-12)).clamp(min=least)
     return linear_to_srgb(linear / relative * valid)
