@@ -110,7 +110,10 @@ def drawn_surround(seed: int, height: int = 256) -> Environment:
     cosine = torch.einsum("kc,chw->khw", places, towards)
     k = concentration[:, None, None]
     lobes = k * torch.exp(k * (cosine - 1)) * strength[:, None, None]  # of equal energies
-    return Environment(radiance + (colour(count) * lobes).sum(1))
+    radiance = radiance + (colour(count) * lobes).sum(1)
+    mean = (radiance * latlong.solid_angles(height, 2 * height, radiance)).sum((1, 2), keepdim=True)
+    balance = (mean.mean() / mean) ** (0.55 + 0.45 * uniform(1))  # a camera's, in part
+    return Environment(radiance * balance)
 
 
 def filled(light: Light, fill: float) -> Light:
