@@ -163,6 +163,11 @@ class WholeFace(Translator):
         return {"diffuse_albedo": delit(maps["texture"], log_shading(light, maps["shape_normals"]))}
 
     @property
+    def required_kinds(self) -> tuple[str, ...]:
+        """Kinds of map that a face must hold; its light is made."""
+        return tuple(kind for kind in super().required_kinds if kind != WHOLE_LIGHT)
+
+    @property
     def shown_outputs(self) -> tuple[str, ...]:
         """What people judge the light by."""
         return ("diffuse_albedo",)

@@ -8,6 +8,7 @@ import torch
 from realface.maps.subject import Subject
 from realface.weights import export_weights
 from tests.cli.command import run
+from tests.data.shard_folders import four_faces, write_folder
 from tests.faces import write_face
 from tests.trained import translator
 
@@ -40,6 +41,13 @@ def test_a_resumed_run_is_the_undisturbed_one(capsys, tmp_path):
     assert whole.keys() == parts.keys()
     panels = {path.name for path in (tmp_path / "whole" / "panels").iterdir()}
     assert "epoch-0001-diffuse_albedo.png" in panels
+
+
+def test_whole_subjects_shards_train_it(capsys, tmp_path):
+    write_folder(tmp_path / "shards", four_faces())
+    shards = ("--data.shards", tmp_path / "shards")
+    code, _, err = train(capsys, tmp_path / "run", *shards, "--trainer.max_epochs=1")
+    assert code == 0, err
 
 
 def test_its_weights_are_exported_and_stitched_with(capsys, tmp_path):
