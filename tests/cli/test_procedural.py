@@ -60,7 +60,8 @@ def test_training_on_the_stream_needs_no_files(tmp_path, capsys):
     assert code == 0, err
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"]
     assert saved["class_path"].endswith("ProceduralDataModule")
-    assert saved["init_args"]["batch_size"] == 1  # the translator's own
+    own = yaml.safe_load((CONFIGS / "diffuse_albedo.yaml").read_text())["data"]["batch_size"]
+    assert saved["init_args"]["batch_size"] == own
     last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert 0.5 < last["descriptor"]["millimetres_per_texel"] < 3
     given = {**tiny, "trainer.max_epochs": 2}

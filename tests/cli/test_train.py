@@ -34,6 +34,7 @@ def shards(tmp_path_factory):
 def flags(shards, folder, *more) -> list[str]:
     tiny = {
         **TINY_NETWORK,
+        "data.batch_size": 1,
         "data.crop": 32,
         "data.samples_per_epoch": 2,
         "data.workers": 0,
@@ -355,7 +356,8 @@ def test_fine_tuning_bends_the_weights_that_it_starts_from(tmp_path, capsys, sha
     before, after = networks_of(trained), networks_of(tmp_path / "mine")
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed
-    for name in changed:  # a step or two of Adam at 2e-5
+    # A step or two of Adam at 2e-5; spectral norms' vectors are no weights.
+    for name in (name for name in changed if "parametrizations.weight.0._" not in name):
         assert (before[name] - after[name]).abs().max() < 1e-3
 
 
