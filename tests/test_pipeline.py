@@ -19,7 +19,6 @@ from realface.maps.kinds import KINDS
 from realface.maps.record import read_record, write_record
 from realface.maps.subject import Subject, save_map
 from realface.pipeline import Job, stages, tuning
-from realface.pipeline.chain import Chain
 from realface.pipeline.outside import ORIGIN, RIM
 from tests.faces import face_maps, write_face
 from tests.trained import INPUTS, save_checkpoint, translator
@@ -699,19 +698,6 @@ def test_half_precision_is_near_full_precision(tmp_path, face):
     Job(Subject(face), trained).run(tmp_path / "half", precision="bfloat16")
     full, half = (read(tmp_path / name, "diffuse_albedo") for name in ("full", "half"))
     assert 0 < (full - half).abs().mean() < 0.01
-
-
-@pytest.mark.parametrize(("norm", "last"), [("none", True), ("instance", False)])
-def test_memory_format_does_not_change_the_map(norm, last):
-    one = translator("specular_albedo", norm=norm)
-    maps = {"diffuse_albedo": torch.rand(1, 3, 96, 136)}
-    with torch.inference_mode():
-        expected = one(maps)["specular_albedo"]
-        chain = Chain([(one, ("specular_albedo",))])
-        chain.to("cpu")
-        torch.testing.assert_close(chain(maps)["specular_albedo"], expected, atol=2e-6, rtol=0)
-    weights = [p for p in one.generator.parameters() if p.ndim == 4 and min(p.shape[:2]) > 1]
-    assert all(p.is_contiguous(memory_format=torch.channels_last) == last for p in weights)
 
 
 def test_two_devices_make_the_map_of_one(tmp_path, face, caplog):
