@@ -77,6 +77,7 @@ def progress(first: str) -> Iterator[Update]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -90,13 +91,19 @@ def progress(first: str) -> Iterator[Update]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(stderr=True)) as bar:
-        tasks = {}
+    bar = Progress(*columns, console=console(stderr=True))
+    tasks: dict[str, TaskID] = {}
 
-        def update(done: int, total: int, title: str | None = None) -> None:
-            name = title or first
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=None)
-            bar.update(tasks[name], completed=done, total=total)
+    def update(done: int, total: int, title: str | None = None) -> None:
+        if not tasks:  # not before: a bar without a task leaves an empty line behind
+            bar.start()
+        name = title or first
+        if name not in tasks:
+            tasks[name] = bar.add_task(name, total=None)
+        bar.update(tasks[name], completed=done, total=total)
 
+    try:
         yield update
+    finally:
+        if tasks:
+            bar.stop()

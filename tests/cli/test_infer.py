@@ -49,6 +49,7 @@ def test_maps_record_and_sheet(tmp_path, capsys, face, weights):
     code, out, err = run(capsys, "infer", *flags, "--device", "cpu")
     assert code == 0
     assert err.count("is there already") == 4
+    assert "\n\n" not in err  # no empty bar
 
 
 def test_settings_may_come_from_a_config(tmp_path, capsys, weights):
@@ -149,6 +150,12 @@ def test_two_checkpoints_of_one_translator(tmp_path, capsys, face):
 )
 def test_no_translators(tmp_path, capsys, face, flags, word):
     refused(capsys, ["--input", face, "--output", tmp_path / "out", *flags], [word])
+
+
+def test_dry_run_refuses_the_output_that_the_run_would(tmp_path, capsys, face, weights):
+    (tmp_path / "file").write_text("")
+    flags = ["--input", face, "--output", tmp_path / "file", "--weights", weights, "--dry-run"]
+    refused(capsys, flags, ["which is a file"])
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "abacus", "meta:x"])
