@@ -39,7 +39,7 @@ class WholeFaceDataModule(PatchDataModule):
     """Whole faces from shards, an eighth of their maps' size, or procedural ones.
 
     Faces are few and small: they are kept in memory, mostly in half precision, once they are read
-    or made, 19 MB each of 512x768. What varies them, light, pose and chart, is drawn in each step.
+    or made, about 17 MB each of 512x768. Light, pose and chart are drawn in each step.
 
     Args:
         shards: Folders that `realface pack` wrote of whole subjects; None: procedural faces.

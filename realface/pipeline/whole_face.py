@@ -11,6 +11,7 @@ from realface.data.packing.whole_faces import reduce_in_bands
 from realface.errors import InputError
 from realface.geometry.padding import pad_islands
 from realface.networks.channels import DELIT_TEXTURE, WHOLE_LIGHT
+from realface.shading.occlusion import enlarged_window
 from realface.shading.whole_light import delit, log_shading
 from realface.tiling.engine import Source
 from realface.tiling.windows import next_multiple
@@ -130,17 +131,5 @@ class DelitTexture:
         """One window ``(3, height, width)``, sRGB in [0, 1]."""
         texture = self.texture.read(y, x, height, width)[None]
         normals = self.shape_normals.read(y, x, height, width)[None]
-        light = _enlarged(self.light[None], self.factor, y, x, height, width)
+        light = enlarged_window(self.light[None], self.factor, y, x, height, width)
         return delit(texture, log_shading(light, normals))[0]
-
-
-def _enlarged(small: Tensor, factor: int, y: int, x: int, height: int, width: int) -> Tensor:
-    """A window of a small map ``(1, C, h, w)`` brought to full size, bilinearly.
-
-    The small map may be a little larger than the full one: its last blocks may be cut.
-    """
-    rows, columns = (factor * side for side in small.shape[-2:])
-    row = (torch.arange(y, y + height) + 0.5) * (2 / rows) - 1
-    column = (torch.arange(x, x + width) + 0.5) * (2 / columns) - 1
-    grid = torch.stack(torch.meshgrid(row, column, indexing="ij")[::-1], dim=-1)[None]
-    return F.grid_sample(small, grid, padding_mode="border", align_corners=False)

@@ -110,3 +110,26 @@ def enlarge_in_mask(maps: Tensor, mask: Tensor, factor: int, size: tuple[int, in
     both = F.interpolate(both, scale_factor=factor, mode="bilinear")[..., : size[0], : size[1]]
     total, share = both.split((maps.shape[1], 1), 1)
     return torch.where(share > 0, total / torch.where(share > 0, share, 1), 1)
+
+
+def enlarged_window(maps: Tensor, factor: int, y: int, x: int, height: int, width: int) -> Tensor:
+    """A window of small maps ``(B, C, h, w)`` brought to full size, bilinearly.
+
+    The small maps may be a little larger than the full ones: their last blocks may be cut.
+
+    Args:
+        maps: What `reduce_in_mask` gives, with values wherever the window lies.
+        factor: Side of a block [texels].
+        y: First row of the window on the full map.
+        x: Its first column.
+        height: Its height [texels].
+        width: Its width [texels].
+
+    Returns:
+        ``(B, C, height, width)``.
+    """
+    rows, columns = (factor * side for side in maps.shape[-2:])
+    row = (torch.arange(y, y + height, dtype=maps.dtype) + 0.5) * (2 / rows) - 1
+    column = (torch.arange(x, x + width, dtype=maps.dtype) + 0.5) * (2 / columns) - 1
+    grid = torch.stack(torch.meshgrid(row, column, indexing="ij")[::-1], dim=-1)[None]
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)

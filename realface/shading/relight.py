@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from realface.geometry.normals import normals_from_shape
@@ -16,7 +15,7 @@ from realface.maps.subject import Subject, save_map
 from realface.shading.environment import read_environment
 from realface.shading.exposure import exposed
 from realface.shading.lights import Lights
-from realface.shading.occlusion import reduce_in_mask
+from realface.shading.occlusion import enlarged_window, reduce_in_mask
 from realface.shading.random_lights import varied_lights
 from realface.shading.shade import lit_texture
 from realface.shading.subsurface import SKIN_RADII
@@ -82,7 +81,8 @@ def shade_subject(subject: Subject, lights: Lights) -> Tensor:
     sources: dict[str, MapFile | PlacedShape] = {**files, "shape": PlacedShape(shape, placement)}
     if mask is not None:
         sources["mask"] = mask
-    seen = _coarse_visibility(sources, lights)
+    factor = math.ceil(width / _SHADOW_WIDTH)
+    seen = _coarse_visibility(sources, lights, factor)
     margin = int(_REACH / placement.millimetres_per_texel)
     bands = []
     for y in range(0, height, _BAND):
@@ -94,7 +94,7 @@ def shade_subject(subject: Subject, lights: Lights) -> Tensor:
         band = lit_texture(
             maps,
             lights,
-            visibility=_enlarged(seen, width, top, bottom),
+            visibility=enlarged_window(seen, factor, top, 0, bottom - top, width),
             scattering=SKIN_RADII,
         )
         valid = maps["mask"] if mask is not None else torch.ones(1)
@@ -102,7 +102,9 @@ def shade_subject(subject: Subject, lights: Lights) -> Tensor:
     return torch.cat(bands, dim=1)
 
 
-def _coarse_visibility(sources: dict[str, MapFile | PlacedShape], lights: Lights) -> Tensor:
+def _coarse_visibility(
+    sources: dict[str, MapFile | PlacedShape], lights: Lights, factor: int
+) -> Tensor:
     """Share of each lamp that each texel of a smaller map sees, ``(1, L, h, w)``."""
     height, width = sources["shape"].size
 
@@ -110,22 +112,8 @@ def _coarse_visibility(sources: dict[str, MapFile | PlacedShape], lights: Lights
         return sources[kind].read(0, 0, height, width)[None]
 
     valid = whole("mask") if "mask" in sources else torch.ones(1, 1, height, width)
-    factor = math.ceil(width / _SHADOW_WIDTH)
     positions, mask = reduce_in_mask(whole("shape"), valid, factor)
     normals = normals_from_shape(positions[0], mask[0])[None]
     samples = min(64, max(4, _SHADOW_PASSES // max(1, lights.radii.shape[1])))
     seen = visibility(positions, normals, mask, lights, samples)
     return pad_islands(seen[0], mask[0], 1)[None]  # else the light outside would shine in
-
-
-def _enlarged(seen: Tensor, width: int, top: int, bottom: int) -> Tensor:
-    """Rows of a coarse map ``(1, L, h, w)`` brought to the full ``width``, bilinearly.
-
-    The coarse map may be a little larger than the full one: its last blocks may be cut.
-    """
-    factor = math.ceil(width / _SHADOW_WIDTH)
-    rows, columns = (factor * side for side in seen.shape[-2:])
-    row = (torch.arange(top, bottom, dtype=seen.dtype) + 0.5) * (2 / rows) - 1
-    column = (torch.arange(width, dtype=seen.dtype) + 0.5) * (2 / columns) - 1
-    grid = torch.stack(torch.meshgrid(row, column, indexing="ij")[::-1], dim=-1)[None]
-    return F.grid_sample(seen, grid, padding_mode="border", align_corners=False)

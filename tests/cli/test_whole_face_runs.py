@@ -33,12 +33,17 @@ def weights_of(folder):
 
 
 def test_a_resumed_run_is_the_undisturbed_one(capsys, tmp_path):
-    assert train(capsys, tmp_path / "whole", "--trainer.max_epochs=2")[0] == 0
-    assert train(capsys, tmp_path / "parts", "--trainer.max_epochs=1")[0] == 0
-    code, _, err = train(capsys, tmp_path / "parts", "--trainer.max_epochs=2")
+    steady = "--model.constant_share=1.0"  # the rate does not fall towards an end
+    assert train(capsys, tmp_path / "whole", steady, "--trainer.max_epochs=2")[0] == 0
+    assert train(capsys, tmp_path / "parts", steady, "--trainer.max_epochs=1")[0] == 0
+    before = weights_of(tmp_path / "parts")
+    code, _, err = train(capsys, tmp_path / "parts", steady, "--trainer.max_epochs=2")
     assert code == 0, err
     whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
     assert whole.keys() == parts.keys()
+    assert any(not torch.equal(before[name], parts[name]) for name in parts)
+    for name, weight in whole.items():
+        assert torch.equal(parts[name], weight), name
     panels = {path.name for path in (tmp_path / "whole" / "panels").iterdir()}
     assert "epoch-0001-diffuse_albedo.png" in panels
 

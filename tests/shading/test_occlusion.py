@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from realface.errors import InputError
 from realface.maps.subject import Subject, save_map
-from realface.shading.occlusion import derive_occlusion, enlarge_in_mask, reduce_in_mask
+from realface.shading.occlusion import (
+    derive_occlusion,
+    enlarge_in_mask,
+    enlarged_window,
+    reduce_in_mask,
+)
 from tests.faces import face_maps, write_face
 
 
@@ -59,3 +65,11 @@ def test_a_ramp_survives_reduction():
     small, covered = reduce_in_mask(ramp, torch.ones_like(ramp), 4)
     large = enlarge_in_mask(small, covered, 4, (32, 48))
     torch.testing.assert_close(large[..., 2:-2], ramp[..., 2:-2])
+
+
+def test_a_window_of_a_small_map_is_that_of_the_whole():
+    coarse = torch.rand(1, 2, 7, 9)
+    whole = F.interpolate(coarse, scale_factor=5, mode="bilinear", align_corners=False)
+    rows = enlarged_window(coarse, 5, 5, 0, 12, 43)
+    torch.testing.assert_close(rows, whole[:, :, 5:17, :43])
+    torch.testing.assert_close(enlarged_window(coarse, 5, 5, 11, 12, 32), rows[..., 11:])

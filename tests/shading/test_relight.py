@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from realface.errors import InputError
 from realface.geometry.normals import normals_from_shape
@@ -60,14 +59,6 @@ def test_bands_do_not_show(tmp_path, monkeypatch):
     torch.testing.assert_close(
         relight.shade_subject(Subject(folder), lights), whole, atol=2e-3, rtol=0
     )
-
-
-def test_rows_of_a_coarse_map_are_those_of_the_whole(monkeypatch):
-    monkeypatch.setattr(relight, "_SHADOW_WIDTH", 9)
-    coarse = torch.rand(1, 2, 7, 9)
-    whole = F.interpolate(coarse, scale_factor=5, mode="bilinear", align_corners=False)
-    rows = relight._enlarged(coarse, 43, 5, 17)
-    torch.testing.assert_close(rows, whole[:, :, 5:17, :43])
 
 
 def test_shadows_found_at_a_smaller_size_stay_where_they_were(tmp_path, monkeypatch):
