@@ -23,13 +23,11 @@ from realface.data.procedural import (
 from realface.data.shard_samples import ShardSamples
 from realface.data.shard_set import ShardSet, open_shards
 from realface.data.transforms import Batch, to_maps
+from realface.data.whole_moves import STRIDE
 from realface.errors import InputError
 from realface.synthetic.folder import subject_name
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.placement import placements
-
-_STRIDE = 32
-"""Sides of a batch are multiples of this [px], which suits a stage of up to five halvings."""
 
 Face = tuple[str, dict[str, Tensor]]
 """Key, and maps ``(C, h, w)`` in half precision; ``shape`` in single."""
@@ -180,8 +178,7 @@ class WholeFaceDataModule(PatchDataModule):
 def collate_faces(faces: Sequence[Face]) -> Batch:
     """A batch of faces, float32, with room to the right and below that is not of the mask."""
     height, width = (
-        -(-max(maps["mask"].shape[axis] for _, maps in faces) // _STRIDE) * _STRIDE
-        for axis in (1, 2)
+        -(-max(maps["mask"].shape[axis] for _, maps in faces) // STRIDE) * STRIDE for axis in (1, 2)
     )
 
     def placed(values: Tensor) -> Tensor:

@@ -27,6 +27,9 @@ _TILT = 15.0  # degrees, besides quarter turns
 _WAVE = 0.05  # of the chart's height: how far its texels are pushed about, one standard deviation
 _SHIFT = 0.12  # of the chart's height
 
+STRIDE = 32
+"""Sides of charts are multiples of this [px], which suits a stage of up to five halvings."""
+
 _VALID = 0.99  # share of a warped texel that valid ones must make up
 
 
@@ -72,18 +75,17 @@ def random_layout(maps: Maps) -> Maps:
         maps: Of whole faces, ``(B, C, H, W)`` by kind, the ``mask`` among them.
 
     Returns:
-        Maps of about as many texels, sides multiples of 32; 0 and normals ``(0, 0, 1)`` beside
-        the faces.
+        Maps of about as many texels, sides multiples of `STRIDE`; 0 and normals ``(0, 0, 1)``
+        beside the faces.
     """
     mask = maps["mask"]
     rng = random.Random(int(torch.randint(1 << 31, ()).item()))
     height, width = mask.shape[-2:]
     aspect = math.exp(rng.uniform(math.log(_ASPECTS[0]), math.log(_ASPECTS[1])))
     area = height * width * rng.uniform(0.4, 1.0)
-    size = [
-        max(32, 32 * round(side / 32)) for side in ((area * aspect) ** 0.5, (area / aspect) ** 0.5)
-    ]
-    grid = _places(rng, (height, width), (size[0], size[1])).to(mask)
+    sides = (area * aspect) ** 0.5, (area / aspect) ** 0.5
+    rows, columns = (max(STRIDE, STRIDE * round(side / STRIDE)) for side in sides)
+    grid = _places(rng, (height, width), (rows, columns)).to(mask)
     grid = grid[None].expand(len(mask), -1, -1, -1)
     valid = (F.grid_sample(mask, grid, align_corners=False) > _VALID).to(mask)
     moved = {"mask": valid}

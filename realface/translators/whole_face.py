@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from realface.data.whole_moves import random_layout, random_turns, turned
+from realface.data.whole_moves import STRIDE, random_layout, random_turns, turned
+from realface.errors import InputError
 from realface.maps.kinds import KINDS
 from realface.metrics.gain import with_best_gain
 from realface.networks.channels import WHOLE_LIGHT
@@ -56,6 +57,9 @@ class WholeFace(Translator):
         channels_last: Memory format; None: on CUDA, where it is faster.
         compile_networks: By torch.compile.
         licence: Of the weights, kept in their descriptor.
+
+    Raises:
+        InputError: If a number is out of range.
     """
 
     name = "whole_face"
@@ -105,6 +109,13 @@ class WholeFace(Translator):
             collapse_patience=0,
             licence=licence,
         )
+        if STRIDE % self.generator.multiple_of:
+            most = STRIDE.bit_length() - 1
+            raise InputError(
+                f"model.downsamples {downsamples}",
+                f"at most {most}: faces come in multiples of {STRIDE} px",
+                "correct the config",
+            )
         self.generator_name = self.name
         self.weights["gain"] = gain_weight
         self.shadow_samples, self.turns, self.layouts = shadow_samples, turns, layouts

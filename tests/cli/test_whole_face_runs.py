@@ -48,6 +48,12 @@ def test_a_resumed_run_is_the_undisturbed_one(capsys, tmp_path):
     assert "epoch-0001-diffuse_albedo.png" in panels
 
 
+def test_more_halvings_than_faces_have_room_for_are_refused(capsys, tmp_path):
+    code, _, err = train(capsys, tmp_path / "run", "--model.downsamples=6")
+    assert code == 2
+    assert "at most 5" in err
+
+
 def test_whole_subjects_shards_train_it(capsys, tmp_path):
     write_folder(tmp_path / "shards", four_faces())
     shards = ("--data.shards", tmp_path / "shards")
