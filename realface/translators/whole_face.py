@@ -26,7 +26,7 @@ from realface.translators.scores import Scores
 
 
 class WholeFace(Translator):
-    """What the light on a face multiplies its albedo by, from the whole face at an eighth its size.
+    """What the light on a face multiplies its albedo by, from the whole face made small.
 
     Light is global, detail is local: a patch of two centimetres cannot tell pigment from light.
     After AvatarMe++'s whole texture beside each patch (Lattas et al., TPAMI 2021), as a stage of
