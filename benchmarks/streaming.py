@@ -26,7 +26,7 @@ import torch
 from memory_peak import memory_now, memory_peak
 from torch import nn
 
-from realface.host_memory import share_one_arena
+from realface.host_memory import keep_freed_memory, share_one_arena
 from realface.maps.io import MapFile
 from realface.maps.kinds import KINDS
 from realface.maps.record import default_record
@@ -64,7 +64,8 @@ def write_input(path: Path, size: tuple[int, int]) -> None:
 
 def work(folder: Path, size, window: int, network: str, compression: str, pipe: Connection) -> None:
     """One run in this process."""
-    share_one_arena()  # as infer.py does
+    share_one_arena()  # both as infer.py does
+    keep_freed_memory()
     made, margin = NETWORKS[network]
     torch.manual_seed(0)
     net = made().eval()

@@ -2,6 +2,7 @@
 
     python benchmarks/tiling.py [--height 4096] [--width 6144] [--window 1536] [--overlap 0.25]
         [--network identity small strided] [--engine ours ...] [--rounds 3] [--peers FOLDER]
+        [--malloc kept default]
 
 Each engine runs in a process of its own, from a map in memory to a map in memory, ``--rounds``
 times in turn; medians are printed. ``ours`` is the default for networks whose windows agree: exact
@@ -9,7 +10,9 @@ windows of at most the same area. ``ours tuned`` measures window sizes first, ou
 `infer.py` does. ``ours hann``/``ours gaussian`` cross-fade at the peers' window and overlap. The
 peers are those that are installed (``pip install --no-deps monai tiler pytorch-toolbelt``, or
 ``--target FOLDER`` and ``--peers FOLDER``), and nnU-Net's way restated: Gaussian weights, evenly
-spread starts off any grid, float16 sums. ``abut`` is the floor: windows side by side, wrong at
+spread starts off any grid, float16 sums. All engines, the peers too, run as `infer.py` sets the C
+library's memory up (`realface.host_memory`), or as it is by default, which they are measured by in
+turn with ``--malloc kept default``. ``abut`` is the floor: windows side by side, wrong at
 their borders.
 
 Networks have random weights: ``identity``; ``small``, six 3x3 convolutions of 16 channels, which
@@ -40,6 +43,7 @@ import torch
 from memory_peak import memory_now, memory_peak
 from torch import Tensor, nn
 
+from realface.host_memory import keep_freed_memory, share_one_arena
 from realface.networks.generator import GlobalGenerator
 from realface.networks.norms import ChannelStatistics, InstanceNorm, instance_norms
 from realface.tiling.engine import stitch
@@ -58,6 +62,7 @@ class Case(NamedTuple):
     window: int
     overlap: float
     size: tuple[int, int]
+    malloc: str = "kept"
 
 
 class Made(NamedTuple):
@@ -358,6 +363,9 @@ def work(engine: str, case: Case, folder: Path, peers: str | None, connection: C
     """Runs an engine each time that it is asked to, in this process."""
     if peers:
         sys.path.append(peers)
+    if case.malloc == "kept":
+        share_one_arena()
+        keep_freed_memory()
     x = torch.load(folder / "map.pt", mmap=True)["map"].clone()
     net, run = network(case.network), ENGINES[engine][0]
     if engine == "ours tuned":
@@ -410,6 +418,7 @@ def main() -> None:
     parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=list(NETWORKS)[:4])
     parser.add_argument("--engine", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--malloc", nargs="+", choices=["kept", "default"], default=["kept"])
     parser.add_argument("--peers", help="folder that holds the peers' packages")
     given = parser.parse_args()
     if given.peers:
@@ -428,13 +437,14 @@ def main() -> None:
         folder = Path(name)
         torch.save({"map": face_like(*size)}, folder / "map.pt")
         for net in given.network:
-            case = Case(net, given.window, given.overlap, size)
             process = multiprocessing.get_context("spawn").Process(
                 target=write_whole, args=(net, folder)
             )
             process.start()
             process.join()
-            report(case, compare(engines, case, given.rounds, folder, given.peers))
+            for malloc in given.malloc:
+                case = Case(net, given.window, given.overlap, size, malloc)
+                report(case, compare(engines, case, given.rounds, folder, given.peers))
 
 
 def write_whole(net: str, folder: Path) -> None:
@@ -448,7 +458,7 @@ def report(case: Case, found: dict[str, list[Measured]]) -> None:
     """One row for each engine."""
     area = case.size[0] * case.size[1]
     print(f"\n{case.network}, {case.size[0]}x{case.size[1]}, window {case.window}, "
-          f"overlap {case.overlap:.0%} where windows are blended")  # fmt: skip
+          f"overlap {case.overlap:.0%} where windows are blended, malloc {case.malloc}")  # fmt: skip
     print("| engine | s | stitching s | computed | MiB | largest error | mean error | seam |")
     print("|---|---|---|---|---|---|---|---|")
     for engine, rounds in found.items():

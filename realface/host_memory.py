@@ -13,7 +13,9 @@ def keep_freed_memory() -> bool:
     A training step on a CPU frees and asks again for hundreds of large tensors. By default glibc
     hands each back to the system and gets it anew, and the system clears every page of it: some
     350,000 page faults in a step of the paper's networks, a sixth to a quarter of its time
-    (`benchmarks/training.py`). What the process holds does not shrink afterwards.
+    (`benchmarks/training.py`), and more than half of the time of small networks on the windows of a
+    map (`benchmarks/tiling.py --malloc kept default`). What the process holds does not shrink
+    afterwards.
 
     Returns:
         Whether it is so now: False where the C library is not glibc or refuses.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from realface.cli.console import progress, run, say
 from realface.errors import InputError
-from realface.host_memory import share_one_arena
+from realface.host_memory import keep_freed_memory, share_one_arena
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -48,6 +48,7 @@ def infer(arguments: Sequence[str]) -> None:
     from realface.pipeline import Job, check_format, check_output
 
     share_one_arena()
+    keep_freed_memory()
     check_format(given.format, given.bits)
     device = _device(given.device)
     translators = _translators(_expanded(given.checkpoint or []), given.weights)

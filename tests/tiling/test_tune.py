@@ -45,12 +45,24 @@ def test_neither_the_first_run_nor_one_that_is_disturbed_decides():
     assert machine.asked.count(plan) > 5
 
 
-def test_measuring_takes_a_share_of_the_job():
+@pytest.mark.parametrize("side", [2048, 8192])
+def test_measuring_takes_a_share_of_the_job(side):
+    plans = [exact_plan((side, side), margin=8, window=window) for window in SIDES]
     machine = Machine(lambda plan, _: per_pixel(plan))
-    fastest(PLANS, machine)
-    assert set(machine.asked) == set(PLANS)
-    whole = per_pixel(PLANS[-1]) * PLANS[-1].windows
-    assert sum(map(per_pixel, machine.asked)) < 0.1 * whole + 2 * per_pixel(PLANS[-1])
+    fastest(plans, machine)
+    assert (plans[-1] in machine.asked) == (side == 8192)
+    whole = min(per_pixel(plan) * plan.windows for plan in plans)
+    assert sum(map(per_pixel, machine.asked)) < 0.11 * whole + 2 * per_pixel(plans[0])
+
+
+@pytest.mark.parametrize(("margin", "taken"), [(8, False), (100, True)])
+def test_what_was_not_measured_is_taken_only_where_it_saves_much(margin, taken):
+    plans = [exact_plan((2048, 2048), margin=margin, window=window) for window in (512, 2048)]
+    machine = Machine(lambda plan, _: per_pixel(plan))
+    plan, seconds = fastest(plans, machine)
+    assert set(machine.asked) == {plans[0]}
+    assert (plan is plans[1]) == taken
+    assert seconds == pytest.approx(per_pixel(plan))
 
 
 def test_windows_that_do_not_fit_into_memory_are_not_taken():
