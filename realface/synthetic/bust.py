@@ -42,6 +42,9 @@ _END_DEPTH: Knots = [(0.45, 0.0), (0.7, -18.0), (1.0, -25.0)]
 _SOCKET_DEPTH = 69.0  # of the eyeball's centre, z [mm]
 _EYEBALL = 12.5  # its radius [mm]
 
+_WHITE = (0.6, 0.53, 0.5)  # of the eye, linear
+_IRISES = ((0.05, 0.02, 0.01), (0.1, 0.16, 0.22), (0.09, 0.1, 0.04))
+
 _CELLS = 24  # of the lattice of noise, along each side
 _TURN = torch.linalg.qr(torch.rand(3, 3, generator=torch.Generator().manual_seed(1)) - 0.5)[0]
 """Turns the lattice of noise off the axes of the head."""
@@ -243,8 +246,9 @@ def _on_head(build: _Build, points: Tensor) -> Points:
     x, y = x * math.cos(roll) - y * math.sin(roll), y * math.cos(roll) + x * math.sin(roll)
     wide, tall, long = build.scale
     x, y, z = x / wide, (y - 50) / tall, (z - 15) / long
-    crooked = 1.2 * torch.sin(y / 31 + build.dice) + 1.5 * torch.sin(y / 53 + z / 41 + build.gaze)
-    return x + crooked, y + 0.9 * torch.sin(x / 37 + build.dice), z
+    phase = build.dice % 628 / 100
+    crooked = 1.2 * torch.sin(y / 31 + phase) + 1.5 * torch.sin(y / 53 + z / 41 + 3 * phase)
+    return x + crooked, y + 0.9 * torch.sin(x / 37 + 2 * phase), z
 
 
 def _ellipsoid(p: Points, centre: Triple, radii: Triple) -> Tensor:
@@ -290,13 +294,7 @@ def _head(build: _Build, place: Points, lumps: Tensor) -> Tensor:
     if build.fall > _NONE:
         far = _join(far, _curtain(build, place) - _lumpy(build) * lumps, 10)
     far = _join(far, _ellipsoid(p, (0, 8, 34), (64 * t.width, 64, 55)), 22)
-    low = t.lower_face
-    chin = (0.0, -70 / low - t.chin_length, 79 + t.chin_forward)
-    jaw = _capsule(p, (45 * t.jaw_width, -42, 14), (13, -73 / low, 70), (15, 13))
-    jaw = _join(jaw, _ellipsoid(p, (0, -36, 34), (49 * t.jaw_width, 44, 52)), 16)
-    jaw = _join(jaw, _ellipsoid(p, chin, (17 + 4 * t.masculinity, 13, 15)), 14)
-    jaw = _join(jaw, _ellipsoid(p, (0, -78, 38), (26, 12 + build.throat, 26)), 16)
-    far = _join(far, jaw, 18)
+    far = _join(far, _jaw(build, p), 18)
     ahead = place[2] > 22  # half the work: elsewhere no part of the face is near
     far[..., ahead] = _face(build, (p[0][ahead], p[1][ahead], p[2][ahead]), far[..., ahead])
     if build.beard:
@@ -304,14 +302,23 @@ def _head(build: _Build, place: Points, lumps: Tensor) -> Tensor:
     return far
 
 
+def _jaw(build: _Build, p: Points) -> Tensor:
+    """Lower jaw with the chin and what hangs below it."""
+    t = build.traits
+    low = t.lower_face
+    chin = (0.0, -70 / low - t.chin_length, 79 + t.chin_forward)
+    jaw = _capsule(p, (45 * t.jaw_width, -42, 14), (13, -73 / low, 70), (15, 13))
+    jaw = _join(jaw, _ellipsoid(p, (0, -36, 34), (49 * t.jaw_width, 44, 52)), 16)
+    jaw = _join(jaw, _ellipsoid(p, chin, (17 + 4 * t.masculinity, 13, 15)), 14)
+    return _join(jaw, _ellipsoid(p, (0, -78, 38), (26, 12 + build.throat, 26)), 16)
+
+
 def _face(build: _Build, p: Points, far: Tensor) -> Tensor:
     t = build.traits
     cheek = _ellipsoid(p, (45, 10, 58 + 0.6 * t.cheekbone), (19, 13, 19))
-    far = _join(
-        _join(far, cheek, 14), _ellipsoid(p, (34, -22, 62), (17, 22, 18 + 7 * t.fullness)), 16
-    )
+    flesh = _ellipsoid(p, (34, -22, 62), (17, 22, 18 + 7 * t.fullness))
     ridge = _capsule(p, (9, 43, 84), (43, 45, 68), (7 + 0.5 * t.brow_ridge, 7))
-    far = _join(far, ridge, 14)
+    far = _join(_join(_join(far, cheek, 14), flesh, 16), ridge, 14)
     return _mouth(build, p, _nose(build, p, _eyes(build, p, far)))
 
 
@@ -341,7 +348,7 @@ def _opening(build: _Build, p: Points) -> Tensor:
     u = (p[0] - t.eye_spacing) / (0.82 * t.eye_width)
     v = p[1] - t.eye_height - t.eye_tilt * (p[0] - t.eye_spacing)
     half = 5.6 * build.eye_open * (1 - u**2)
-    return step(half - v.abs(), 0.5) * (1 - u**2 > 0) if build.eye_open else torch.zeros_like(u)
+    return step(half - v.abs(), 0.5) if build.eye_open else torch.zeros_like(u)
 
 
 def _nose(build: _Build, p: Points, far: Tensor) -> Tensor:
@@ -369,8 +376,14 @@ def _mouth(build: _Build, p: Points, far: Tensor) -> Tensor:
     t = build.traits
     far = _join(far, _ellipsoid(p, (0, t.mouth_height, 64.5), (30, 21, 24)), 16)
     far = _join(far, _lips(build, p), 3.5)
-    hole = (0.8 * t.mouth_width, 0.35 + build.mouth_open, 12.0)
-    return _carve(far, _ellipsoid(p, (0, t.mouth_height - 0.4 * build.mouth_open, 96), hole), 1.5)
+    return _carve(far, _gap(build, p), 1.5)
+
+
+def _gap(build: _Build, p: Points) -> Tensor:
+    """Between the lips."""
+    t, opened = build.traits, build.mouth_open
+    radii = (0.8 * t.mouth_width, 0.35 + opened, 12.0)
+    return _ellipsoid(p, (0, t.mouth_height - 0.4 * opened, 96), radii)
 
 
 def _lips(build: _Build, p: Points) -> Tensor:
@@ -397,8 +410,8 @@ def _ear(build: _Build, place: Points) -> Tensor:
     """A plate with a rim, a fold and a lobe, and the hollow of the concha."""
     q = back, up, out = _on_ear(build, place)
     plate = _ellipsoid(q, (9, 0, 0), (16, 29, 3.6))
-    round_ = (((back - 9) / 16) ** 2 + (up / 29) ** 2).clamp(min=1e-4).sqrt()
-    ring = (((round_ - 0.92) * 17) ** 2 + (out - 2.2) ** 2).sqrt() - 2.6 * step(up + 14, 4)
+    radius = (((back - 9) / 16) ** 2 + (up / 29) ** 2).clamp(min=1e-4).sqrt()
+    ring = (((radius - 0.92) * 17) ** 2 + (out - 2.2) ** 2).sqrt() - 2.6 * step(up + 14, 4)
     ear = _join(plate, ring, 2.5)
     ear = _join(ear, _capsule(q, (13, 14, 2), (12, -12, 2.5), (2.2, 2.4)), 3)
     ear = _join(ear, _ellipsoid(q, (5, -25, 0), (6, 8, 3.6)), 4)
@@ -440,11 +453,8 @@ def _scalp(build: _Build, place: Points) -> Tensor:
     t = build.traits
     front = z / (x**2 + z**2 + 1).sqrt()
     nape = -48 + 86 * _ease((front + 0.85) / 0.75)
-    edge = (
-        nape
-        + (t.hairline - 40) * _ease((front - 0.3) / 0.5)
-        + t.recession * bump(x.abs(), front, (45, 0.75), (14, 0.3))
-    )
+    edge = nape + (t.hairline - 40) * _ease((front - 0.3) / 0.5)
+    edge = edge + t.recession * bump(x.abs(), front, (45, 0.75), (14, 0.3))
     edge = edge - 30 * (build.fall > _NONE) * (1 - _ease((front + 0.2) / 0.9))
     return step(y - edge, 2.5) * step(build.crown - y + 25 * front, 6)
 
@@ -462,9 +472,8 @@ def _beard(build: _Build, place: Points) -> Tensor:
     jaw = step(upper - y, 4) * step(z - 4 + 0.3 * y, 3) * step(y + 108, 4)
     chin = step(t.mouth_height - 9 - y, 2) * step(30 - x, 3) * step(y + 92, 4) * step(z - 30, 4)
     lip = bump(x, y, (10, t.mouth_height + 11), (13, 4.5)) * step(z - 60, 4)
-    total = torch.maximum(
-        t.beard * jaw * step(x - 24 + 0.6 * (-52 - y).clamp(0), 3), t.goatee * chin
-    )
+    jaw = jaw * step(x - 24 + 1.1 * (-52 - y).clamp(min=0), 3)
+    total = torch.maximum(t.beard * jaw, t.goatee * chin)
     total = torch.maximum(total, t.moustache * (1.4 * lip).clamp(max=1))
     return total * step(_lips(build, _mirrored(place)) - 1.5, 0.5)
 
@@ -475,8 +484,8 @@ def _waves(points: Tensor, shortest: float, longest: float, dice: int) -> Tensor
     Random values on a lattice that repeats, read with weights of two continuous derivatives.
     """
     generator = torch.Generator().manual_seed(dice)
-    total, weight, wavelength = torch.zeros_like(points[0]), 1.0, longest
-    squares = 0.0
+    total, squares = torch.zeros_like(points[0]), 0.0
+    weight, wavelength = 1.0, longest
     while wavelength >= shortest:
         table = torch.rand((_CELLS,) * 3, generator=generator) * 2 - 1
         table = torch.nn.functional.pad(table[None, None], (0, 1) * 3, mode="circular")
@@ -499,14 +508,7 @@ def _albedo(build: _Build, points: Tensor) -> tuple[Tensor, Tensor]:
     ear = step(1.0 - _ear(build, place), 0.4)
     cloth = _cloth(build, points) if build.shoulders else torch.zeros_like(points[0])
     colour = _skin(build, points, place, lips, ear)
-    dense = (1.6 * t.scalp).clamp(max=1)
-    hair = dense * _scalp(build, place) * (1 - ear)
-    hair = torch.maximum(hair, _beard(build, place))
-    if build.fall > _NONE:
-        hair = torch.maximum(
-            hair, dense * step(1 + 3 * _lumpy(build) - _curtain(build, place), 0.5)
-        )
-    hair = torch.maximum(hair, _brows(build, place)) * (1 - cloth)
+    hair = _hair(build, place, ear) * (1 - cloth)
     locks = torch.exp(0.18 * _waves(points, 6.0, 40.0, build.dice + 21))
     colour = torch.lerp(colour, (hair_colour(t)[..., 0] * locks).expand_as(colour), 0.93 * hair)
     colour = _painted_eyes(build, place, colour)
@@ -517,6 +519,16 @@ def _albedo(build: _Build, points: Tensor) -> tuple[Tensor, Tensor]:
     gloss = gloss * (1 + 0.1 * _waves(points, 15.0, 90.0, build.dice + 22)) * (1 - 0.6 * hair)
     gloss = torch.lerp(gloss, torch.full_like(gloss, 0.08), cloth)
     return linear_to_srgb(colour.reshape(3, -1).clamp(0, 1)), gloss.reshape(1, -1).clamp(0.02, 0.6)
+
+
+def _hair(build: _Build, place: Points, ear: Tensor) -> Tensor:
+    """Cover of the hair of head, face and brows, in [0, 1]."""
+    cover = _scalp(build, place) * (1 - ear)
+    if build.fall > _NONE:
+        hanging = step(1 + 3 * _lumpy(build) - _curtain(build, place), 0.5)
+        cover = torch.maximum(cover, hanging)
+    cover = cover * (1.6 * build.traits.scalp).clamp(max=1)
+    return torch.maximum(torch.maximum(cover, _beard(build, place)), _brows(build, place))
 
 
 def _skin(build: _Build, points: Tensor, place: Points, lips: Tensor, ear: Tensor) -> Tensor:
@@ -542,9 +554,11 @@ def _skin(build: _Build, points: Tensor, place: Points, lips: Tensor, ear: Tenso
     table = skin_table(*(each.flatten() for each in layers))
     rows = [each.reshape(1, 1, -1) for each in (melanin, blood, 0 * blood + t.oxygenation)]
     skin = read_table(table, rows[0], rows[1], rows[2])[:, :, 0]
-    stubble = (0.5 * t.scalp.clamp(max=0.5) * _scalp(build, place) * (1 - ear)).reshape(1, 1, -1)
-    dark = 0.9 * step(0.5 - _nostril(build, _mirrored(place)), 0.8)
-    return skin * (1 - stubble) * (1 - dark.reshape(1, 1, -1))
+    p = _mirrored(place)
+    dark = 0.9 * step(0.5 - _nostril(build, p), 0.8)
+    dark = torch.maximum(dark, 0.7 * step(0.5 - _gap(build, p), 0.3) * step(90 - z, 1))
+    dark = torch.maximum(dark, 0.5 * t.scalp.clamp(max=0.5) * _scalp(build, place) * (1 - ear))
+    return skin * (1 - dark.reshape(1, 1, -1))
 
 
 def _spotted(build: _Build, place: Points) -> Tensor:
@@ -576,12 +590,8 @@ def _painted_eyes(build: _Build, place: Points, skin: Tensor) -> Tensor:
     side = 14 * build.gaze * torch.sign(place[0])
     from_iris = ((p[0] - t.eye_spacing + side) ** 2 + (p[1] - t.eye_height) ** 2).sqrt()
     iris = step(5.6 - from_iris, 0.3)
-    dyes = random.Random(build.dice).choice(
-        ((0.05, 0.02, 0.01), (0.1, 0.16, 0.22), (0.09, 0.1, 0.04))
-    )
-    tint = torch.tensor(dyes)[:, None] * step(from_iris - 2, 0.3)
-    eye = torch.lerp(
-        torch.tensor((0.6, 0.53, 0.5))[:, None].expand_as(skin), tint.expand_as(skin), iris
-    )
+    dye = random.Random(build.dice).choice(_IRISES)
+    tint = torch.tensor(dye)[:, None] * step(from_iris - 2, 0.3)
+    eye = torch.tensor(_WHITE)[:, None] * (1 - iris) + tint * iris
     lash = 4 * opened * (1 - opened) * ahead
     return torch.lerp(skin, eye, opened.expand_as(skin)) * (1 - 0.7 * lash)

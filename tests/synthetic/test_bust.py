@@ -23,7 +23,7 @@ NORMALS = [kind for kind in CHANNELS if kind.endswith("normals")]
 
 @pytest.fixture(scope="module")
 def busts():
-    return [bust_maps(seed, HEIGHT, WIDTH) for seed in range(8)]
+    return [bust_maps(seed, HEIGHT, WIDTH) for seed in range(6)]
 
 
 def valid_of(maps):
@@ -134,8 +134,8 @@ def test_ears_stand_off_with_hollows():
 
 def test_skin_goes_from_dark_to_light():
     tones = [
-        bust_maps(seed, 48, 64)["diffuse_albedo"][:, 20:24, 28:36].mean().item()
-        for seed in range(16)
+        bust_maps(seed, 24, 32)["diffuse_albedo"][:, 10:12, 14:18].mean().item()
+        for seed in range(8)
     ]
     assert min(tones) < 0.4
     assert max(tones) > 0.6
