@@ -5,9 +5,10 @@ import torch
 
 from realface.errors import InputError
 from realface.maps.subject import Subject
-from realface.networks.channels import WHOLE_LIGHT
+from realface.networks.channels import FITTED_LIGHT, WHOLE_LIGHT
 from realface.pipeline import Job
 from realface.pipeline.whole_face import DelitTexture, factor_for, whole_light
+from realface.shading.light_fit import fitted_light, openings
 from realface.shading.whole_light import delit, log_shading
 from realface.weights import export_weights, load_weights
 from tests.faces import write_face
@@ -88,6 +89,8 @@ def test_at_full_size_it_is_the_network_itself(face):
     maps = {kind: one.read(0, 0, height, width)[None] for kind, one in given.items()}
     assert (height, width) == given["texture"].size
     light = whole_light(stage, given, 1)
+    seen = openings(maps["shape"], maps["shape_normals"], maps["mask"])
+    maps[FITTED_LIGHT] = fitted_light(maps["texture"], maps["shape_normals"], maps["mask"], seen)
     shading = log_shading(stage(maps)[WHOLE_LIGHT], maps["shape_normals"])
     source = DelitTexture(given["texture"], given["shape_normals"], light, 1)
     inside = maps["mask"][0, 0] > 0.5

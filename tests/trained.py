@@ -63,7 +63,7 @@ def translator(kind: str, *, seed: int = 0, norm: str = "none", **about) -> Trai
 def whole_face(*, seed: int = 0, **about) -> TrainedTranslator:
     """A small whole-face stage, multiples of 4 px."""
     torch.manual_seed(seed)
-    network = WholeFaceNetwork(10, base_channels=2, downsamples=2, blocks=1)
+    network = WholeFaceNetwork(37, base_channels=2, downsamples=2, blocks=1)
     torch.nn.init.normal_(network.everywhere.weight, std=0.1)
     descriptor = Descriptor(
         translator=WHOLE_FACE,

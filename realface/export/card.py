@@ -26,6 +26,7 @@ _READ_WORDS = {
     "position": "object space, from the face's median, 1 is 100 mm; unbounded",
     "whole_texture": _READ["srgb"],
     "delit_texture": _READ["srgb"],
+    "fitted_light": "coefficients as the output's, for skin of a usual albedo",
     "mask": "1 on the face, 0 beside it",
 }
 """Of inputs that are not a map as it is."""
@@ -37,7 +38,7 @@ _MADE = {
 }
 _LIGHT = """\
 Channels 0 to 26: of red, green and blue, nine coefficients of the harmonics of the normal; their \
-sum is the natural logarithm of what the light multiplies the albedo by \
+sum, bent to stay positive, is what the light multiplies the linear albedo by \
 (`realface.shading.whole_light`)."""
 
 _HUB_LICENCES = (

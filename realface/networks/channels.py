@@ -24,6 +24,9 @@ windows of a map agree in tone. No kind of map either."""
 WHOLE_LIGHT = "whole_light"
 """What the whole-face stage makes: coefficients of `realface.shading.whole_light`."""
 
+FITTED_LIGHT = "fitted_light"
+"""The same by arithmetic, from which it starts: `realface.shading.light_fit`."""
+
 SHORTEST_NORMAL = 1e-4
 """Below this length a predicted normal has no direction."""
 
@@ -34,7 +37,8 @@ class NetworkInput:
 
     Attributes:
         name: The word in the config.
-        kind: The kind of map that it is made from, or `WHOLE_TEXTURE`, or `DELIT_TEXTURE`.
+        kind: The kind of map that it is made from, or `WHOLE_TEXTURE`, `DELIT_TEXTURE`
+            or `FITTED_LIGHT`.
         channels: Channels in the network's input.
         convert: From the map ``(B, C, H, W)`` to channels in about [-1, 1].
         meaning: One line for people.
@@ -92,7 +96,7 @@ def input_kinds(inputs: Sequence[str]) -> tuple[str, ...]:
 
 def source_kind(kind: str) -> str:
     """The kind of map in a subject's folder that a network's map is made from."""
-    return "texture" if kind in (WHOLE_TEXTURE, DELIT_TEXTURE) else kind
+    return "texture" if kind in (WHOLE_TEXTURE, DELIT_TEXTURE, FITTED_LIGHT) else kind
 
 
 def output_channels(kind: str) -> int:
@@ -202,7 +206,8 @@ def _words(inputs: Sequence[str]) -> list[NetworkInput]:
 
 
 def _check_map(tensor: Tensor, kind: str) -> None:
-    channels = KINDS[source_kind(kind)].channels
+    light = kind == FITTED_LIGHT
+    channels = LIGHT_CHANNELS if light else KINDS[source_kind(kind)].channels
     if tensor.ndim != 4 or tensor.shape[1] != channels:
         raise InputError(
             f"{kind} of shape {tuple(tensor.shape)}",
@@ -257,6 +262,7 @@ _ALL = (
     NetworkInput("specular_albedo", "specular_albedo", 1, _centred, "specular albedo"),
     NetworkInput("diffuse_normals", "diffuse_normals", 3, _unchanged, "diffuse normals"),
     NetworkInput("specular_normals", "specular_normals", 3, _unchanged, "specular normals"),
+    NetworkInput(FITTED_LIGHT, FITTED_LIGHT, LIGHT_CHANNELS, _unchanged, "light by least squares"),
     NetworkInput("mask", "mask", 1, _unchanged, "1 on the face, 0 beside it"),
 )
 

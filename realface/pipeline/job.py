@@ -21,7 +21,7 @@ from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
 from realface.maps.writers import Compression, MapWriter, open_writer
-from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE, source_kind
 from realface.pipeline.chain import Chain, Precision
 from realface.pipeline.outside import ORIGIN, RIM, Outside
 from realface.pipeline.results import (
@@ -117,7 +117,7 @@ class Job:
             translators, [kind for one in ordered for kind in one.kinds]
         )
         self._delit: DelitTexture | None = None
-        looked_at = self._whole_face.kinds if self._whole_face else ()
+        looked_at = map(source_kind, self._whole_face.kinds) if self._whole_face else ()
         given = (*given_kinds(translators), *(kind for kind in looked_at if kind != "mask"))
         self._files = self._open(given, ordered)
         self.stages = [self._stage(chain) for chain in ordered]

@@ -10,9 +10,10 @@ from torch import Tensor
 from realface.data.packing.whole_faces import reduce_in_bands
 from realface.errors import InputError
 from realface.geometry.padding import pad_islands
-from realface.networks.channels import DELIT_TEXTURE, WHOLE_LIGHT
+from realface.networks.channels import DELIT_TEXTURE, FITTED_LIGHT, WHOLE_LIGHT
+from realface.shading.light_fit import fitted_light, openings
 from realface.shading.occlusion import enlarged_window
-from realface.shading.whole_light import delit, log_shading
+from realface.shading.whole_light import delit, even_light, log_shading
 from realface.tiling.engine import Source
 from realface.tiling.windows import next_multiple
 from realface.weights import WHOLE_FACE, TrainedTranslator
@@ -83,7 +84,7 @@ def whole_light(
 
     Returns:
         Coefficients ``(27, ceil(H / factor), ceil(W / factor))`` as
-        `realface.shading.whole_light` has them, on the CPU; 0 far from the face.
+        `realface.shading.whole_light` has them, on the CPU; even far from the face.
     """
     height, width = sources["texture"].size
 
@@ -97,13 +98,16 @@ def whole_light(
     multiple = stage.descriptor.multiple_of
     room = (0, next_multiple(columns, multiple) - columns, 0, next_multiple(rows, multiple) - rows)
     maps = {kind: F.pad(one, room).to(device) for kind, one in {**small, "mask": mask}.items()}
+    seen = openings(maps["shape"], maps["shape_normals"], maps["mask"])
+    maps[FITTED_LIGHT] = fitted_light(maps["texture"], maps["shape_normals"], maps["mask"], seen)
     stage.to(device)
     try:
         (made,) = stage(maps).values()
     finally:
         stage.to("cpu")
     light = made[0, :, :rows, :columns].cpu()
-    return pad_islands(torch.where(mask[0] > 0.5, light, 0), mask[0], _RIM)
+    inside = torch.where(mask[0] > 0.5, light, even_light(light[None])[0])
+    return pad_islands(inside, mask[0], _RIM)
 
 
 @dataclass(frozen=True)

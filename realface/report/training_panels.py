@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from realface.maps.files import write_image
 from realface.maps.kinds import KINDS
 from realface.report.page import Image, page
+from realface.networks.channels import FITTED_LIGHT
 from realface.report.sample_rows import SMALLEST, Sample, rows
 from realface.report.to_loggers import log_image, occasion
 from realface.translators.base import Translator
@@ -62,7 +63,8 @@ class PanelWriter(pl.Callback):
         assert isinstance(pl_module, Translator)
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind in pl_module.shown_outputs:
-            image = panel(self._samples, pl_module.interface.kinds, kind)
+            inputs = tuple(one for one in pl_module.interface.kinds if one != FITTED_LIGHT)
+            image = panel(self._samples, inputs, kind)
             write_image(self.folder / f"{occasion(trainer)}-{kind}.png", image)
             log_image(trainer, f"val/panel/{kind}", image)
         self._samples = []

@@ -21,6 +21,10 @@ _ZZ = math.sqrt(5 / (16 * math.pi))
 _XX = math.sqrt(15 / (16 * math.pi))
 _Y2 = (_XY, _XY, _ZZ, _XY, _XX)
 
+KEPT = (1.0, *3 * (2 / 3,), *5 * (1 / 4,))
+"""Shares of the bands that a Lambertian surface returns, of irradiance / pi; of the higher bands
+next to nothing (Ramamoorthi and Hanrahan 2001, equation 8)."""
+
 
 def basis(directions: Tensor) -> Tensor:
     """The nine functions ``(..., 9, H, W)`` at unit vectors ``(..., 3, H, W)``."""
@@ -82,7 +86,7 @@ def irradiance(harmonics: Tensor, normals: Tensor) -> Tensor:
         ``(B, 3, H, W)``; constant radiance returns itself. May be slightly negative opposite a
         strong light, where nine numbers ring.
     """
-    kept = harmonics.new_tensor((1, *3 * (2 / 3,), *5 * (1 / 4,)))
+    kept = harmonics.new_tensor(KEPT)
     zeroth, first, second = _bands(harmonics * kept[:, None], normals)
     return zeroth + first + second
 

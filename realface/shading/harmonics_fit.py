@@ -3,10 +3,7 @@
 import torch
 from torch import Tensor
 
-from realface.shading.harmonics import basis, irradiance
-
-_KEPT = (1.0, *3 * (2 / 3,), *5 * (1 / 4,))
-"""Shares of the bands that a Lambertian surface returns, as `harmonics.irradiance` has them."""
+from realface.shading.harmonics import KEPT, basis, irradiance
 
 _RIDGE = 1e-9
 """Of the mean diagonal: normals that do not tell functions apart leave the smallest light."""
@@ -59,7 +56,7 @@ def fit_harmonics(returned: Tensor, normals: Tensor, weights: Tensor) -> Tensor:
     ridge = _RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-30)
     eye = torch.eye(9, dtype=torch.float64, device=returned.device)
     reflected = torch.linalg.solve(gram + ridge[:, None, None] * eye, moments)
-    return (reflected / reflected.new_tensor(_KEPT)[:, None]).to(returned.dtype)
+    return (reflected / reflected.new_tensor(KEPT)[:, None]).to(returned.dtype)
 
 
 def fit_harmonics_robustly(returned: Tensor, normals: Tensor, weights: Tensor) -> Tensor:

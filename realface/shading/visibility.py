@@ -104,7 +104,7 @@ def openness(
         arrived = torch.zeros_like(surface.normals)
         faced = torch.zeros_like(arrived[0])
         share = torch.zeros_like(faced)
-        for direction in _sphere(directions, positions):
+        for direction in sphere(directions, positions):
             cosine = direction @ surface.normals
             facing = (cosine > 0).nonzero()[:, 0]
             cosine = cosine[facing]
@@ -118,6 +118,35 @@ def openness(
         towards = unit(arrived[..., None])[..., 0]
         bent[sample][:, surface.valid] = torch.where(lit, towards, surface.normals)
     return occlusion, bent
+
+
+@torch.no_grad()
+def seen_from(
+    positions: Tensor, normals: Tensor, mask: Tensor | None, directions: Tensor
+) -> Tensor:
+    """Which texels face directions and see that way past the rest of the surface.
+
+    Args:
+        positions: As `ambient_occlusion`.
+        normals: Likewise.
+        mask: Likewise.
+        directions: Unit vectors, object space, ``(N, 3)``.
+
+    Returns:
+        ``(B, N, H, W)`` in [0, 1], 0 outside the mask; without gradient.
+    """
+    seen = positions.new_zeros(len(positions), len(directions), *positions.shape[-2:])
+    for sample in range(len(positions)):
+        surface = surface_of(positions, normals, mask, sample, _OCCLUSION_CELL)
+        if surface is None:
+            continue
+        for number, direction in enumerate(directions):
+            facing = (direction @ surface.normals > 0).nonzero()[:, 0]
+            points, normal = surface.points[:, facing], surface.normals[:, facing]
+            here = torch.zeros_like(surface.points[0])
+            here[facing] = unshadowed(surface, points, normal, direction, None).to(here)
+            seen[sample, number][surface.valid] = here
+    return seen
 
 
 def _seen(surface: Surface, place: Tensor, radius: float, samples: int) -> Tensor:
@@ -163,8 +192,8 @@ def _without_specks(seen: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, window.median(-1).values, seen)
 
 
-def _sphere(count: int, like: Tensor) -> Tensor:
-    """Evenly spread unit vectors ``(count, 3)``: a Fibonacci sphere."""
+def sphere(count: int, like: Tensor) -> Tensor:
+    """Evenly spread unit vectors ``(count, 3)``: a Fibonacci sphere, in type and place ``like``."""
     number = torch.arange(count, device=like.device, dtype=torch.float64)
     height = 1 - (2 * number + 1) / count
     around = (1 - height.square()).sqrt()

@@ -1,13 +1,13 @@
 r"""The light on a whole face as one small map: what it multiplies the albedo by, at any size.
 
-The logarithm of the shading, per colour channel, is the sum of the nine harmonics of the normal
-(`realface.shading.harmonics.basis`), each with a coefficient that changes slowly over the face:
+For each place on the face, the harmonics (`realface.shading.harmonics.basis`) of the irradiance
+that it would have at every normal, per colour channel:
 
-.. math:: \log s_c(x) = \sum_k \ell_{ck}(x) \, Y_k(n(x))
+.. math:: s_c(x) = \sum_k \ell_{ck}(x) \, Y_k(n(x))
 
-Coefficients are smooth, so a small map of them can be enlarged; normals are those of the full-size
-map, so shading keeps its creases. In the logarithm shading stays positive, and a gain, such as a
-camera's exposure or white balance, is an offset of one coefficient.
+Light that reaches a place changes slowly over a face, so a small map of it can be enlarged; normals
+are those of the full-size map, so shading keeps its creases. A gain, such as a camera's exposure or
+white balance, multiplies all nine of a channel.
 """
 
 import torch
@@ -22,23 +22,31 @@ LIGHT_CHANNELS = 27
 DARKEST = 0.004
 """Linear light below which nothing is told from noise: a level of eight bits in sRGB."""
 
-_FITS = 4
-_HUBER = 0.2
-"""Of the logarithm's residual; a change of albedo within skin is of this size."""
+_KNEE = 0.05
+"""Of the irradiance over its mean over all normals: below, it is bent to stay positive, since nine
+harmonics ring opposite a lamp."""
 
-_RIDGE = 1e-4
-"""Against squares of about 0.1."""
+
+def even_light(like: Tensor) -> Tensor:
+    """Light whose shading is 1 for every normal, of the shape of a light ``(B, 27, H, W)``."""
+    light = torch.zeros_like(like).unflatten(1, (3, 9))
+    light[:, :, 0] = 1 / harmonics.Y0
+    return light.flatten(1, 2)
 
 
 def log_shading(light: Tensor, normals: Tensor) -> Tensor:
     """Natural logarithm of the shading, ``(B, 3, H, W)``.
 
     Args:
-        light: Coefficients ``(B, 27, H, W)``.
+        light: Coefficients ``(B, 27, H, W)``, those of the constants positive.
         normals: Unit, object space, ``(B, 3, H, W)``.
     """
     coefficients = light.unflatten(1, (3, 9))
-    return torch.einsum("bckhw,bkhw->bchw", coefficients, harmonics.basis(normals))
+    mean = (coefficients[:, :, 0] * harmonics.Y0).clamp(min=1e-6)
+    irradiance = torch.einsum("bckhw,bkhw->bchw", coefficients, harmonics.basis(normals))
+    share = irradiance / mean
+    bent = (share + (share.square() + 4 * _KNEE**2).sqrt()) / 2
+    return (mean * bent).log()
 
 
 def delit(texture: Tensor, log_shading: Tensor) -> Tensor:
@@ -58,44 +66,3 @@ def true_log_shading(texture: Tensor, albedo: Tensor) -> Tensor:
     """What ``log_shading`` should have been, ``(B, 3, H, W)``; both maps in sRGB."""
     lit, unlit = (srgb_to_linear(one).clamp(min=DARKEST) for one in (texture, albedo))
     return (lit / unlit).log()
-
-
-def fitted_light(texture: Tensor, normals: Tensor, mask: Tensor) -> Tensor:
-    """The light that would have made the texture of a face of one albedo, ``(B, 27)``.
-
-    As the texture's mean is the light's, so the albedo's is 1. Clipped and black texels are left
-    out; hair, shadows and highlights count for less.
-
-    Args:
-        texture: SRGB in [0, 1], ``(B, 3, H, W)``.
-        normals: Unit, object space, ``(B, 3, H, W)``.
-        mask: Valid texels, ``(B, 1, H, W)``.
-    """
-    usable = (texture > 0.05) & (texture < 0.99) & (mask > 0.5)
-    logarithm = srgb_to_linear(texture).clamp(min=DARKEST).log()
-    return least_squares_light(logarithm, normals, usable)
-
-
-def least_squares_light(log_shading: Tensor, normals: Tensor, usable: Tensor) -> Tensor:
-    """The light ``(B, 27)`` whose logarithm of the shading is nearest to a given one.
-
-    Least squares, then again with Huber's weights; with a small ridge, for a map may hold normals
-    of one side alone.
-
-    Args:
-        log_shading: ``(B, 3, H, W)``.
-        normals: Unit, object space, ``(B, 3, H, W)``.
-        usable: Of each channel, ``(B, 3, H, W)`` bool.
-    """
-    functions = harmonics.basis(normals).flatten(2)  # (B, 9, N)
-    wanted, usable = log_shading.flatten(2), usable.flatten(2)
-    ridge = _RIDGE * torch.eye(9, device=wanted.device, dtype=wanted.dtype)
-    weights = usable.to(wanted.dtype)
-    for _ in range(_FITS):
-        share = weights / weights.sum(-1, keepdim=True).clamp(min=1)
-        squares = torch.einsum("bcn,bin,bjn->bcij", share, functions, functions)
-        right = torch.einsum("bcn,bin->bci", share * wanted, functions)
-        light = torch.linalg.solve(squares + ridge, right)
-        off = (wanted - torch.einsum("bci,bin->bcn", light, functions)).abs()
-        weights = usable / (off / _HUBER).clamp(min=1)
-    return light.flatten(1)

@@ -7,20 +7,18 @@ from torch import Tensor
 
 from realface.data.whole_moves import STRIDE, random_layout, random_turns, turned
 from realface.errors import InputError
+from realface.losses.masked import masked_mean
+from realface.maps.encoding import linear_to_srgb, srgb_to_linear
 from realface.maps.kinds import KINDS
-from realface.metrics.gain import with_best_gain
-from realface.networks.channels import WHOLE_LIGHT
+from realface.metrics.gain import best_gain, with_best_gain
+from realface.networks.channels import FITTED_LIGHT, WHOLE_LIGHT
 from realface.networks.interface import Frame
 from realface.networks.precision import full_precision
 from realface.networks.whole_face import INPUTS, WholeFaceNetwork
 from realface.shading.camera import camera_flaws
 from realface.shading.capture import Lighting, captured_face, random_capture
-from realface.shading.whole_light import (
-    delit,
-    least_squares_light,
-    log_shading,
-    true_log_shading,
-)
+from realface.shading.light_fit import Openings, fitted_light, openings
+from realface.shading.whole_light import delit, log_shading, true_log_shading
 from realface.translators.base import Maps, Translator
 from realface.translators.scores import Scores
 
@@ -46,6 +44,8 @@ class WholeFace(Translator):
         reconstruction_weight: L1 of the logarithm of the shading, less its mean over the face.
         gain_weight: L1 of that mean, which is a guess: a dark skin in bright light looks as a
             bright one in the dark.
+        albedo_weight: L1 of the texture without its shading, after the best gain, sRGB: where a
+            texture is black its logarithm is far off and its albedo is not.
         lighting: As `Translator`.
         shadow_samples: Places on a lamp's disc that shadows are cast from, at most.
         turns: Of the head, at most: about the vertical, the horizontal and the axis of view
@@ -77,6 +77,7 @@ class WholeFace(Translator):
         constant_share: float = 0.3,
         reconstruction_weight: float = 1.0,
         gain_weight: float = 0.25,
+        albedo_weight: float = 5.0,
         lighting: Lighting = "varied",
         shadow_samples: int = 8,
         turns: tuple[float, float, float] = (60.0, 30.0, 25.0),
@@ -117,8 +118,9 @@ class WholeFace(Translator):
                 "correct the config",
             )
         self.generator_name = self.name
-        self.weights["gain"] = gain_weight
+        self.weights |= {"gain": gain_weight, "albedo": albedo_weight}
         self.shadow_samples, self.turns, self.layouts = shadow_samples, turns, layouts
+        self._kept_openings: dict[tuple[str, int, int], Openings] = {}
 
     def _new_generator(self, arguments: dict[str, Any], residual: bool) -> WholeFaceNetwork:
         sizes = {name: value for name, value in arguments.items() if value is not None}
@@ -133,40 +135,64 @@ class WholeFace(Translator):
             generator: Of random numbers; None: torch's own, and this is training.
 
         Returns:
-            The maps with ``texture``; ``whole_light`` ``(B, 27, H, W)`` of the true shading, as
-            far as one light for all of the face goes; ``known``: where no channel is clipped.
+            The maps with ``texture``; ``fitted_light`` and ``whole_light`` ``(B, 27, H, W)``, the
+            latter with the gains at every texel that make its shading the true one; ``known``:
+            where no channel is clipped.
         """
         training = generator is None
         maps: Maps = {kind: one for kind, one in batch.items() if isinstance(one, Tensor)}
         count, device = len(maps["mask"]), maps["mask"].device
         with full_precision(device):
+            seen, turns = self._openings(batch["key"], maps), None
             if training:
-                maps = turned(maps, random_turns(count, self.turns, device))
+                turns = random_turns(count, self.turns, device)
+                maps = turned(maps, turns)
             capture = random_capture(count, self.lighting, device, generator)
-            maps["texture"] = captured_face(maps, capture, self.shadow_samples)
+            maps["texture"] = captured_face(maps, capture, self.shadow_samples) * maps["mask"]
             if training:
-                if self.layouts:
-                    maps = random_layout(maps)
                 maps["texture"] = camera_flaws(maps["texture"], self.flaw_probability)
+            maps[FITTED_LIGHT] = fitted_light(
+                maps["texture"], maps["shape_normals"], maps["mask"], seen, turns
+            )
+            if training and self.layouts:
+                maps = random_layout(maps)
             maps["texture"] = maps["texture"] * maps["mask"]
             true = true_log_shading(maps["texture"], maps["diffuse_albedo"])
             clear = (maps["texture"] < 0.995).all(dim=1, keepdim=True)
             maps["known"] = maps["mask"] * clear
-            usable = (maps["known"] > 0.5).expand_as(true)
-            light = least_squares_light(true, maps["shape_normals"], usable)
-            maps[WHOLE_LIGHT] = light[..., None, None].expand(-1, -1, *true.shape[-2:])
+            light = maps[FITTED_LIGHT]
+            gain = (true - log_shading(light, maps["shape_normals"])).exp()
+            maps[WHOLE_LIGHT] = (light.unflatten(1, (3, 9)) * gain[:, :, None]).flatten(1, 2)
         return {**maps, "key": batch["key"]}
+
+    def _openings(self, keys: list[str], maps: Maps) -> Openings:
+        """Of each face, which is found once and kept: a bit of memory for seconds of time."""
+        place = self._kept_openings
+        for number, key in enumerate(keys):
+            size = (key, *maps["mask"].shape[-2:])
+            if size not in place:
+                one = {kind: values[number : number + 1] for kind, values in maps.items()}
+                place[size] = openings(one["shape"], one["shape_normals"], one["mask"])
+        found = [place[key, *maps["mask"].shape[-2:]] for key in keys]
+        return Openings(torch.cat([one.seen for one in found]), found[0].factor)
 
     def map_losses(
         self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
     ) -> Maps:
-        """Of the logarithm of the shading: its variation over the face, and its mean."""
+        """Of the logarithm of the shading, its variation and its mean; of the albedo that is left."""
         found = log_shading(made[WHOLE_LIGHT], maps["shape_normals"])
         off = (found - true_log_shading(maps["texture"], maps["diffuse_albedo"])) * mask
         count = mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
         mean = off.sum(dim=(2, 3), keepdim=True) / count
         varying = ((off - mean).abs() * mask).sum(dim=(2, 3), keepdim=True) / count
-        return {"reconstruction": varying.mean(), "gain": mean.abs().mean()}
+        left = srgb_to_linear(maps["texture"]) * (-found).exp()
+        albedo = maps["diffuse_albedo"]
+        gained = linear_to_srgb(left * best_gain(left, srgb_to_linear(albedo), mask))
+        return {
+            "reconstruction": varying.mean(),
+            "gain": mean.abs().mean(),
+            "albedo": masked_mean((gained - albedo).abs(), mask),
+        }
 
     def forward(self, maps: Maps) -> Maps:
         """``diffuse_albedo`` ``(B, 3, H, W)``, sRGB: the texture by the light that was found."""
@@ -176,7 +202,8 @@ class WholeFace(Translator):
     @property
     def required_kinds(self) -> tuple[str, ...]:
         """Kinds of map that a face must hold; its light is made."""
-        return tuple(kind for kind in super().required_kinds if kind != WHOLE_LIGHT)
+        made = (FITTED_LIGHT, WHOLE_LIGHT)
+        return tuple(kind for kind in super().required_kinds if kind not in made)
 
     @property
     def shown_outputs(self) -> tuple[str, ...]:

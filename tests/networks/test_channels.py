@@ -10,6 +10,7 @@ from realface.errors import InputError
 from realface.maps.kinds import KINDS, REFLECTANCE
 from realface.networks.channels import (
     DELIT_TEXTURE,
+    FITTED_LIGHT,
     INPUTS,
     WHOLE_TEXTURE,
     assemble,
@@ -32,6 +33,7 @@ def subject(seed: int = 0, size: tuple[int, int] = (5, 4)) -> dict[str, torch.Te
     maps["shape"] = 200 * (maps["shape"] - 0.5)
     for kind in (WHOLE_TEXTURE, DELIT_TEXTURE):
         maps[kind] = torch.rand(2, 3, *size, generator=generator)
+    maps[FITTED_LIGHT] = torch.rand(2, 27, *size, generator=generator)
     return maps
 
 
