@@ -41,11 +41,23 @@ def sources(folder):
     return {kind: subject.open(kind) for kind in ("texture", "shape_normals", "shape", "mask")}
 
 
-def test_without_the_stage_it_says_what_is_missing(tmp_path, face):
+def test_without_the_stage_the_light_is_the_one_that_it_starts_from(tmp_path, face, caplog):
     translators = pair(tmp_path)
+    Job(Subject(face), translators).run(tmp_path / "with")
     del translators[WHOLE_LIGHT]
-    with pytest.raises(InputError, match="whole_face"):
-        Job(Subject(face), translators)
+    Job(Subject(face), translators).run(tmp_path / "without")
+    assert "whole_face" in caplog.text
+    made, fitted = (
+        Subject(tmp_path / name).open("diffuse_albedo").whole() for name in ("with", "without")
+    )
+    assert not torch.equal(made, fitted)
+    given = sources(face)
+    maps = {kind: one.read(0, 0, *one.size)[None] for kind, one in given.items()}
+    seen = openings(maps["shape"], maps["shape_normals"], maps["mask"])
+    wanted = fitted_light(maps["texture"], maps["shape_normals"], maps["mask"], seen)
+    inside = (maps["mask"][0] > 0.5).expand(27, -1, -1)
+    found = whole_light(None, given, 1)[inside]
+    torch.testing.assert_close(found, wanted[0][inside], atol=1e-4, rtol=0)
 
 
 def test_alone_it_makes_no_map(tmp_path, face):

@@ -25,6 +25,7 @@ from realface.data.shard_set import ShardSet, open_shards
 from realface.data.transforms import Batch, to_maps
 from realface.data.whole_moves import STRIDE
 from realface.errors import InputError
+from realface.synthetic.bust import bust_maps
 from realface.synthetic.folder import subject_name
 from realface.synthetic.lattice import CHART_WIDTH
 from realface.synthetic.placement import placements
@@ -37,13 +38,16 @@ class WholeFaceDataModule(PatchDataModule):
     """Whole faces from shards, an eighth of their maps' size, or procedural ones.
 
     Faces are few and small: they are kept in memory, mostly in half precision, once they are read
-    or made, about 17 MB each of 512x768. Light, pose and chart are drawn in each step.
+    or made, about 17 MB each of 512x768. Light, pose and chart are drawn in each step. Procedural
+    faces end before the ears' back and at the chin; every other batch is of busts
+    (`realface.synthetic.bust`), whole heads with neck and shoulders.
 
     Args:
         shards: Folders that `realface pack` wrote of whole subjects; None: procedural faces.
         batch_size: Faces per process and step.
         width: Of procedural faces' maps [px]; their height is two thirds of it.
         subjects: Procedural faces to train on; the first epoch makes them, in seconds each.
+        busts: Procedural busts, likewise; their maps are ``width`` high and a third wider.
         samples_per_epoch: Over all processes; None: each face once.
         validation_samples: At most so many per epoch; 0: all of the shards'.
         seed: Of the order.
@@ -60,6 +64,7 @@ class WholeFaceDataModule(PatchDataModule):
         batch_size: int = 4,
         width: int = 768,
         subjects: int = 256,
+        busts: int = 128,
         samples_per_epoch: int | None = None,
         validation_samples: int = 16,
         seed: int = 0,
@@ -70,6 +75,7 @@ class WholeFaceDataModule(PatchDataModule):
             ("batch_size", batch_size, batch_size >= 1, "at least 1"),
             ("width", width, width >= 48, "at least 48"),
             ("subjects", subjects, subjects >= 1, "at least 1"),
+            ("busts", busts, busts >= 0, "at least 0"),
             ("samples_per_epoch", samples_per_epoch, (samples_per_epoch or 1) >= 1, "at least 1"),
             ("validation_samples", validation_samples, 0 <= validation_samples <= held,
              f"between 0 and {held}"),
@@ -77,7 +83,8 @@ class WholeFaceDataModule(PatchDataModule):
             if not good:
                 raise InputError(f"data.{name} {value}", expected, "correct the config")
         self.shards = [shards] if isinstance(shards, str) else shards
-        self.batch_size, self.width, self.subjects = batch_size, width, subjects
+        self.batch_size, self.width = batch_size, width
+        self.subjects, self.busts = subjects, busts
         self.samples_per_epoch = samples_per_epoch
         self.validation_samples = validation_samples
         self.seed = seed
@@ -123,19 +130,23 @@ class WholeFaceDataModule(PatchDataModule):
         """What is trained on, for the descriptor of the weights."""
         if self._set is None:
             terms = {"source": "realface, procedural subjects", "licence": "none needed"}
-            return {"subjects": self.subjects, "terms": [{**terms, "expires": None}]}
+            subjects = self.subjects + self.busts
+            return {"subjects": subjects, "terms": [{**terms, "expires": None}]}
         terms_of = [asdict(one) for one in self._set.terms]
         return {"subjects": len(self._set.samples("whole-train")), "terms": terms_of}
 
     def train_dataloader(self) -> EpochLoader:
         """Epochs of ``samples_per_epoch``; a resumed run goes on with the face it stopped at."""
         rank, world = self.ranks()
-        count, face = self._faces("train")
-        steps = steps_of(self.samples_per_epoch or count, self.batch_size, world)
+        pools = [self._faces("train"), *self._busts()]
+        samples = self.samples_per_epoch or sum(count for count, _ in pools)
+        steps = steps_of(samples, self.batch_size, world)
 
         def batches(epoch: int, first: int) -> Iterator[Batch]:
             for step in range(first, steps):
-                place = ((epoch * steps + step) * world + rank) * self.batch_size
+                turn, which = divmod(epoch * steps + step, len(pools))
+                count, face = pools[which]
+                place = (turn * world + rank) * self.batch_size
                 numbers = [
                     permutation(count, self.seed, at // count)[at % count]
                     for at in range(place, place + self.batch_size)
@@ -143,7 +154,7 @@ class WholeFaceDataModule(PatchDataModule):
                 yield collate_faces([face(number) for number in numbers])
 
         layout = {
-            "batch_size": self.batch_size, "processes": world, "samples": count, "steps": steps,
+            "batch_size": self.batch_size, "processes": world, "samples": samples, "steps": steps,
             "seed": self.seed,
         }  # fmt: skip
         return EpochLoader(batches, steps, self.epoch_now, layout)
@@ -174,6 +185,12 @@ class WholeFaceDataModule(PatchDataModule):
         read = ShardSamples(located, self._set.kinds, "stop").read
         return len(located), cache(lambda number: _stored(read(number, random.Random(0))))
 
+    def _busts(self) -> list[tuple[int, Callable[[int], Face]]]:
+        """Likewise, where there are some beside the procedural faces."""
+        if self._set is not None or not self.busts:
+            return []
+        return [(self.busts, cache(lambda number: _bust(TRAINING_SUBJECTS[number], self.width)))]
+
 
 def collate_faces(faces: Sequence[Face]) -> Batch:
     """A batch of faces, float32, with room to the right and below that is not of the mask."""
@@ -194,6 +211,11 @@ def _procedural(seed: int, width: int) -> Face:
     whole = REDUCTION * width
     maps = make_wholes(Draw((seed,), (round(whole * 2 / 3), whole), ()), "cpu")
     return subject_name(seed), _small({kind: one[0] for kind, one in maps.items()})
+
+
+def _bust(seed: int, width: int) -> Face:
+    maps = bust_maps(seed, width, round(width * 4 / 3))
+    return f"bust-{seed}", _small(maps)
 
 
 def _stored(sample: dict[str, Any]) -> Face:

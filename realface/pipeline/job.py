@@ -21,7 +21,7 @@ from realface.maps.kinds import KINDS
 from realface.maps.record import MapRecord, default_record
 from realface.maps.subject import Subject
 from realface.maps.writers import Compression, MapWriter, open_writer
-from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE, source_kind
+from realface.networks.channels import DELIT_TEXTURE, WHOLE_TEXTURE
 from realface.pipeline.chain import Chain, Precision
 from realface.pipeline.outside import ORIGIN, RIM, Outside
 from realface.pipeline.results import (
@@ -45,7 +45,7 @@ from realface.pipeline.stages import (
 )
 from realface.pipeline.statistics import Mode
 from realface.pipeline.tuning import batch_timer, feasible, first_plan
-from realface.pipeline.whole_face import DelitTexture, factor_for, whole_face_of, whole_light
+from realface.pipeline.whole_face import READ, DelitTexture, factor_for, whole_face_of, whole_light
 from realface.shading.capture import squeezed
 from realface.tiling.engine import Source, Stitched
 from realface.tiling.pad import padded
@@ -113,12 +113,10 @@ class Job:
         self.size = subject.size()
         ordered = chains(translators, fused)
         check_choices(ordered, statistics, tolerance, offsets)
-        self._whole_face = whole_face_of(
-            translators, [kind for one in ordered for kind in one.kinds]
-        )
+        read = [kind for one in ordered for kind in one.kinds]
+        self._whole_face = whole_face_of(translators, read)
         self._delit: DelitTexture | None = None
-        looked_at = map(source_kind, self._whole_face.kinds) if self._whole_face else ()
-        given = (*given_kinds(translators), *(kind for kind in looked_at if kind != "mask"))
+        given = (*given_kinds(translators), *(READ if DELIT_TEXTURE in read else ()))
         self._files = self._open(given, ordered)
         self.stages = [self._stage(chain) for chain in ordered]
         self._placement = self._place(
@@ -382,14 +380,14 @@ class Job:
     def _delit_texture(self, device: str) -> DelitTexture:
         """By the whole-face stage, whose light is found once."""
         if self._delit is None:
-            assert self._whole_face is not None
             assert self._placement is not None
-            kinds = [kind for kind in self._whole_face.kinds if kind in self._files]
+            kinds = [kind for kind in (*READ, "mask") if kind in self._files]
             sources: dict[str, Source] = {kind: self._files[kind] for kind in kinds}
             sources["shape"] = PlacedShape(self._files["shape"], self._placement)
-            trained = self._whole_face.descriptor.millimetres_per_texel
+            stage = self._whole_face
+            trained = stage.descriptor.millimetres_per_texel if stage else None
             factor = factor_for(self.size, self._placement.millimetres_per_texel, trained)
-            light = whole_light(self._whole_face, sources, factor, device)
+            light = whole_light(stage, sources, factor, device)
             log.info("whole face: light found at %dx%d", *light.shape[1:])
             self._delit = DelitTexture(
                 self._files["texture"], self._files["shape_normals"], light, factor

@@ -1,5 +1,6 @@
 """The whole-face stage of de-lighting: a subject's light, and its de-lit texture by windows."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,11 @@ from realface.tiling.engine import Source
 from realface.tiling.windows import next_multiple
 from realface.weights import WHOLE_FACE, TrainedTranslator
 
+log = logging.getLogger(__name__)
+
+READ = ("texture", "shape_normals", "shape")
+"""Kinds of map that the light on a face is found from, and the mask where there is one."""
+
 WIDEST = 768
 """Of the light's map where it is not known at how many millimetres a texel its stage was trained:
 an eighth of 6144."""
@@ -28,14 +34,14 @@ _RIM = 4  # texels of the small map that its light is carried on beyond the face
 def whole_face_of(
     translators: Mapping[str, TrainedTranslator], read: Sequence[str]
 ) -> TrainedTranslator | None:
-    """The whole-face stage, where one of the kinds that are read is made by it.
+    """The whole-face stage, where one of the kinds that are read is made by it and it is there.
 
     Args:
         translators: By what they make.
         read: Kinds of all translators.
 
     Raises:
-        InputError: If it is needed and not there, or is all there is.
+        InputError: If it is all there is.
     """
     if set(translators) == {WHOLE_LIGHT}:
         raise InputError(
@@ -46,12 +52,12 @@ def whole_face_of(
     if DELIT_TEXTURE not in read:
         return None
     if WHOLE_LIGHT not in translators:
-        raise InputError(
-            "a translator that reads the de-lit texture, without the whole-face stage",
-            f"the weights {WHOLE_FACE} too, which find the light on the face",
-            "add them: --checkpoint WHOLE_FACE.ckpt, or a weights folder that holds both",
+        log.warning(
+            "without the whole-face stage's weights (%s) the light on the face is that of lamps "
+            "fitted to a face of one albedo: good on bare skin, less so with hair and beards",
+            WHOLE_FACE,
         )
-    return translators[WHOLE_LIGHT]
+    return translators.get(WHOLE_LIGHT)
 
 
 def factor_for(size: tuple[int, int], texel: float, trained: float | None) -> int:
@@ -68,7 +74,7 @@ def factor_for(size: tuple[int, int], texel: float, trained: float | None) -> in
 
 
 def whole_light(
-    stage: TrainedTranslator,
+    stage: TrainedTranslator | None,
     sources: Mapping[str, Source],
     factor: int,
     device: torch.device | str = "cpu",
@@ -76,7 +82,7 @@ def whole_light(
     """The light on a face, from its maps at ``1 / factor`` of their size.
 
     Args:
-        stage: The whole-face stage.
+        stage: The whole-face stage; None: the light that it starts from.
         sources: ``texture``, ``shape_normals``, ``shape`` [mm from the median], and ``mask`` where
             there is one; read in bands.
         factor: Texels of the maps along the side of one of the light's.
@@ -95,16 +101,18 @@ def whole_light(
     texture = small["texture"]
     mask = (small["mask"] > 0.5).float() if "mask" in small else torch.ones_like(texture[:, :1])
     rows, columns = texture.shape[-2:]
-    multiple = stage.descriptor.multiple_of
+    multiple = 1 if stage is None else stage.descriptor.multiple_of
     room = (0, next_multiple(columns, multiple) - columns, 0, next_multiple(rows, multiple) - rows)
     maps = {kind: F.pad(one, room).to(device) for kind, one in {**small, "mask": mask}.items()}
     seen = openings(maps["shape"], maps["shape_normals"], maps["mask"])
     maps[FITTED_LIGHT] = fitted_light(maps["texture"], maps["shape_normals"], maps["mask"], seen)
-    stage.to(device)
-    try:
-        (made,) = stage(maps).values()
-    finally:
-        stage.to("cpu")
+    made = maps[FITTED_LIGHT]
+    if stage is not None:
+        stage.to(device)
+        try:
+            (made,) = stage(maps).values()
+        finally:
+            stage.to("cpu")
     light = made[0, :, :rows, :columns].cpu()
     inside = torch.where(mask[0] > 0.5, light, even_light(light[None])[0])
     return pad_islands(inside, mask[0], _RIM)

@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 
 from realface.maps.files import write_image
 from realface.maps.kinds import KINDS
-from realface.report.page import Image, page
 from realface.networks.channels import FITTED_LIGHT
+from realface.report.page import Image, page
 from realface.report.sample_rows import SMALLEST, Sample, rows
 from realface.report.to_loggers import log_image, occasion
 from realface.translators.base import Translator

@@ -179,7 +179,7 @@ class WholeFace(Translator):
     def map_losses(
         self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
     ) -> Maps:
-        """Of the logarithm of the shading, its variation and its mean; of the albedo that is left."""
+        """Of the logarithm of the shading: its variation, its mean; of the albedo that is left."""
         found = log_shading(made[WHOLE_LIGHT], maps["shape_normals"])
         off = (found - true_log_shading(maps["texture"], maps["diffuse_albedo"])) * mask
         count = mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)

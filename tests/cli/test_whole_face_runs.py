@@ -17,9 +17,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 PATCH = ("texture", "delit_texture", "depth")
 WHOLE_FACE = (
     "--config", CONFIGS / "whole_face.yaml", "--model.base_channels=2", "--model.downsamples=2",
-    "--model.blocks=1", "--data.width=48", "--data.subjects=2", "--data.batch_size=2",
-    "--data.samples_per_epoch=4", "--data.validation_samples=1", "--wandb=disabled",
-    "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
+    "--model.blocks=1", "--data.width=48", "--data.subjects=2", "--data.busts=2",
+    "--data.batch_size=2", "--data.samples_per_epoch=4", "--data.validation_samples=1",
+    "--wandb=disabled", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
 )  # fmt: skip
 
 

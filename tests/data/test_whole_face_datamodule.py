@@ -30,7 +30,7 @@ def test_lent_patches_have_no_faces_and_it_is_said(tmp_path):
 
 
 def test_procedural_faces_are_made_once_and_training_has_others_than_validation():
-    data = WholeFaceDataModule(width=48, subjects=2, batch_size=2, validation_samples=1)
+    data = WholeFaceDataModule(width=48, subjects=2, busts=0, batch_size=2, validation_samples=1)
     data.setup("fit")
     first, second = (next(iter(data.train_dataloader())) for _ in range(2))
     assert sorted(first["key"]) == sorted(second["key"])
@@ -40,6 +40,15 @@ def test_procedural_faces_are_made_once_and_training_has_others_than_validation(
     assert data.millimetres_per_texel == pytest.approx(
         2 * WholeFaceDataModule(width=96).millimetres_per_texel
     )
+
+
+def test_every_other_batch_is_of_busts_each_in_its_turn():
+    data = WholeFaceDataModule(width=48, subjects=2, busts=2, batch_size=1, samples_per_epoch=8)
+    data.setup("fit")
+    keys = [batch["key"][0] for batch in data.train_dataloader()]
+    assert all(key.startswith("bust") == bool(place % 2) for place, key in enumerate(keys))
+    assert len(set(keys)) == 4
+    assert data.about["subjects"] == 4
 
 
 def test_faces_of_other_sizes_get_room_that_is_not_of_the_mask():

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from realface.maps.encoding import unit
 from realface.shading.lights import Lights
-from realface.shading.visibility import ambient_occlusion, openness, visibility
+from realface.shading.visibility import ambient_occlusion, openness, seen_from, visibility
+from realface.shading.visibility import sphere as spread
 
 UP = (0.0, 0.0, 1.0)
 
@@ -102,6 +103,20 @@ def test_a_wall_beside_a_lamp_has_no_acne():
 def test_what_is_convex_is_open():
     for positions, normals in (sphere(80.0), plane()):
         assert float(ambient_occlusion(positions, normals, None).min()) > 0.98
+
+
+def test_what_is_seen_of_all_directions_is_what_is_open():
+    positions, normals, mask = beside(plane(24, 24), sphere(20.0, (0.0, 0.0, 35.0), 24, 48))
+    directions = spread(128, positions)
+    seen = seen_from(positions, normals, mask, directions)
+    cosines = torch.einsum("nc,bchw->bnhw", directions, normals.nan_to_num()).clamp(min=0)
+    found = (seen * cosines).sum(1) / cosines.sum(1).clamp(min=1e-6)
+    valid = mask[:, 0] > 0.5
+    wanted = ambient_occlusion(positions, normals, mask, 128)[:, 0]
+    torch.testing.assert_close(found[valid], wanted[valid], atol=1e-4, rtol=0)
+    assert seen[:, :, ~valid[0]].eq(0).all()
+    below = directions[:, 2] < 0
+    assert seen[0, below][:, :, :24].eq(0).all()  # the plane looks up
 
 
 @pytest.mark.parametrize("place", [(0.6, 0.2, 1, 0), (-150, 80, 260, 1), (200, 0, 900, 1)])
