@@ -5,7 +5,8 @@
         [--fill 0] [--pictures DIR] [--folder DIR] [--data DIR] [--device cpu]
 
 Checkpoints and weights folders of one ROW run together, as a whole-face stage does with the patch
-network that reads it; a whole-face stage alone is scored by the texture that it leaves. Without
+network that reads it; a whole-face stage alone is scored by the texture that it leaves, and so is, in a row
+of its own, the light by least squares that a stage starts from. Without
 ``=ROW`` each is a row, named by its path.
 
 **Never train or tune on the scan**: ``procedural:SEED`` is for that, with lights drawn by seed.
@@ -94,6 +95,7 @@ from realface.weights import TrainedTranslator, load_checkpoint, load_weights
 
 OPEN = 0.3
 WIDTHS = (1 / 256, 1 / 128, 1 / 64, 1 / 32, 1 / 16)  # of the blur, in widths of the map
+FITTED = "ours, light fitted (nothing learnt)"
 SCORES = ("**gain, sRGB**", "face alone", "gain, linear", "no gain, sRGB")  # [dB]
 TILE = 320  # px of a picture
 
@@ -120,7 +122,10 @@ def main() -> int:
         rows = rows_of(given.checkpoint, given.weights)  # before the long work
         folder, lights = subject_and_lights(given)
         lights = [filled(light, given.fill) for light in lights[: given.lights]]
-        networks = {
+        networks: dict[str, Method] = {
+            FITTED: partial(delit_alone, stage=None, device=given.device)
+        }
+        networks |= {
             name: partial(
                 predicted,
                 translators=translators,
@@ -234,11 +239,15 @@ def predicted(
     return Subject(output).open("diffuse_albedo").whole()[None]
 
 
-def delit_alone(subject: Subject, stage: TrainedTranslator, device: str) -> Tensor:
-    """The texture over the light that the whole-face stage finds, with no network after it."""
+def delit_alone(subject: Subject, stage: TrainedTranslator | None, device: str) -> Tensor:
+    """The texture over the light that the whole-face stage finds, with no network after it.
+
+    Without a stage, over the light that it would start from.
+    """
     shape, mask = subject.open("shape"), subject.open("mask")
     placement = place(shape, mask, subject.record.millimetres_per_unit)
-    texel, trained = placement.millimetres_per_texel, stage.descriptor.millimetres_per_texel
+    texel = placement.millimetres_per_texel
+    trained = stage.descriptor.millimetres_per_texel if stage else None
     factor = factor_for(subject.size(), texel, trained)
     texture, normals = subject.open("texture"), subject.open("shape_normals")
     sources = {"texture": texture, "shape_normals": normals, "mask": mask,

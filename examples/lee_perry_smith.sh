@@ -32,10 +32,7 @@ if [ ! -d "$out/shards" ]; then # run again, it goes on from where it stopped
 fi
 "$bin/realface" verify "$out/shards"
 
-# One head has no whole faces to learn light from; these are procedural.
-"$bin/python" train.py fit --config configs/whole_face.yaml --data.subjects 24 --data.width 192 \
-    --data.samples_per_epoch 400 --trainer.max_epochs 1 --wandb disabled \
-    --run_dir "$out/runs/whole_face"
+# The light on the head is fitted: the whole-face stage takes hours of configs/whole_face.yaml.
 for translator in diffuse_albedo specular_albedo diffuse_normals specular_normals; do
     "$bin/python" train.py fit --config configs/$translator.yaml --config configs/smoke.yaml \
         --trainer.max_epochs 4 --data.shards "$out/shards" --run_dir "$out/runs/$translator"
