@@ -458,7 +458,7 @@ def report(case: Case, found: dict[str, list[Measured]]) -> None:
     """One row for each engine."""
     area = case.size[0] * case.size[1]
     print(f"\n{case.network}, {case.size[0]}x{case.size[1]}, window {case.window}, "
-          f"overlap {case.overlap:.0%} where windows are blended, malloc {case.malloc}")  # fmt: skip
+          f"overlap {case.overlap:.0%} where blended, malloc {case.malloc}")  # fmt: skip
     print("| engine | s | stitching s | computed | MiB | largest error | mean error | seam |")
     print("|---|---|---|---|---|---|---|---|")
     for engine, rounds in found.items():
