@@ -5,9 +5,9 @@
         [--fill 0] [--pictures DIR] [--folder DIR] [--data DIR] [--device cpu]
 
 Checkpoints and weights folders of one ROW run together, as a whole-face stage does with the patch
-network that reads it; a whole-face stage alone is scored by the texture that it leaves, and so is, in a
-row of its own, the light by least squares that a stage starts from. Without ``=ROW`` each is a row,
-named by its path.
+network that reads it; a whole-face stage alone is scored by the texture that it leaves, and so is
+the light by least squares that a stage starts from, in a row of its own. Without ``=ROW`` each is
+a row, named by its path.
 
 **Never train or tune on the scan**: ``procedural:SEED`` is for that, with lights drawn by seed.
 
