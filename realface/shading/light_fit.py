@@ -37,6 +37,15 @@ _RIDGE = 1e-3
 _ROUNDS, _STEPS = 6, 150
 """Of reweighting, and of descent in each."""
 
+_VARIES = 0.2
+"""Deviation of the logarithm of a skin's albedo over a face."""
+
+_MOST_DOUBT = 0.1
+"""Of the mean shading: a larger error of the fit is not the lamps', but hair's and cloth's."""
+
+_HAIR = (0.4, 1.0)
+"""What is darker than skin by these logarithms is taken for skin still, and for hair."""
+
 _CAUCHY = 2.385
 """Deviations at which an error counts a half: 95 % as sure as least squares on Gaussian errors."""
 
@@ -110,9 +119,10 @@ def fitted_light(
     shadowed = seen * cosines
     open_share = shadowed.sum(1, keepdim=True) / cosines.sum(1, keepdim=True).clamp(min=1e-6)
     functions = torch.cat((shadowed, open_share * flat, flat), dim=1)
-    strengths = _strengths(functions, returned, usable)
+    strengths, error = _strengths(functions, returned, usable)
     light = _harmonics(strengths, seen, open_share, lamps, broad)
     exact = torch.einsum("bcd,bdhw->bchw", strengths, functions)
+    exact = exact * _doubt(exact, returned, usable, error)
     light = _made_exact(light, exact, facing) / light.new_tensor(_SKIN).view(3, 1, 1, 1)
     size = texture.shape[-2], texture.shape[-1]
     return enlarge_in_mask(light.flatten(1, 2), valid, openings.factor, size)
@@ -128,8 +138,11 @@ def _cosines(directions: Tensor, normals: Tensor) -> Tensor:
     return torch.einsum("bnc,bchw->bnhw", directions.expand(len(normals), -1, -1), normals).relu()
 
 
-def _strengths(functions: Tensor, returned: Tensor, usable: Tensor) -> Tensor:
-    """How strong each lamp is, ``(B, 3, lamps)``: reweighted as `harmonics_fit` does it."""
+def _strengths(functions: Tensor, returned: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
+    """How strong each lamp is, ``(B, 3, lamps)``: reweighted as `harmonics_fit` does it.
+
+    And the deviation of what is left, ``(B, 1, 1)``.
+    """
     places = torch.stack([_evenly(one[0]) for one in usable])
     chosen = _at(functions, places)
     wanted = _at(returned, places)
@@ -141,7 +154,7 @@ def _strengths(functions: Tensor, returned: Tensor, usable: Tensor) -> Tensor:
         known = torch.where(counts > 0, gap, torch.nan)
         spread = 1.4826 * known.nanmedian(-1, keepdim=True).values.nan_to_num()
         trust = counts / (1 + (gap / (_CAUCHY * spread).clamp(min=1e-12)).square())
-    return strengths
+    return strengths, spread
 
 
 def _evenly(usable: Tensor) -> Tensor:
@@ -207,10 +220,28 @@ def _band_limited(directions: Tensor) -> Tensor:
     return torch.pi * functions.new_tensor(harmonics.KEPT)[:, None] * functions
 
 
+def _doubt(shading: Tensor, returned: Tensor, usable: Tensor, error: Tensor) -> Tensor:
+    r"""A gain ``(B, 3, h, w)`` for places where lamps explain less than skin's own variation would.
+
+    Where the logarithm of albedo deviates by :math:`\tau` and a shading s is off by
+    :math:`\sigma`, its likeliest value is :math:`w \log(r / s)` with
+    :math:`w = \tau^2 / (\tau^2 + (\sigma / s)^2)`: in the dark, where little is known, albedo is the
+    mean's. Not of hair, which no error explains.
+    """
+    count = usable.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (shading.mean(1, keepdim=True) * usable).sum(dim=(2, 3), keepdim=True) / count
+    spread = torch.minimum(error[..., None] / 3**0.5, _MOST_DOUBT * mean)
+    share = 1 / (1 + (spread / (_VARIES * shading.clamp(min=1e-6))).square())
+    ratio = (returned.clamp(min=DARKEST / 4) / shading.clamp(min=DARKEST / 4)).clamp(0.1, 10)
+    off = ratio.log()
+    off = off * ((off + _HAIR[1]) / (_HAIR[1] - _HAIR[0])).clamp(0, 1)
+    return torch.where(usable > 0.5, (off * (1 - share)).exp(), 1)
+
+
 def _made_exact(light: Tensor, exact: Tensor, normals: Tensor) -> Tensor:
     """Light whose shading of the face's own normals is what the lamps give, by a gain.
 
     Nine harmonics of a lamp are off by a tenth of it, and further where half of the sky is hidden.
     """
     found = log_shading(light.flatten(1, 2), normals).exp()
-    return light * (exact / found).clamp(0.5, 2)[:, :, None]
+    return light * (exact / found).clamp(0.1, 10)[:, :, None]

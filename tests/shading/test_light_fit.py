@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from realface.maps.encoding import linear_to_srgb, unit
-from realface.shading import harmonics
+from realface.maps.encoding import linear_to_srgb, srgb_to_linear, unit
+from realface.shading import harmonics, light_fit
 from realface.shading.light_fit import fitted_light, openings
 from realface.shading.visibility import ambient_occlusion, seen_from
 from realface.shading.whole_light import delit, log_shading
@@ -99,6 +99,28 @@ def test_few_texels_of_another_albedo_bend_it_little(head, opened):
     )
     valid = (head[2] > 0).expand_as(one)
     assert (one - other)[valid].abs().mean() < 0.06
+
+
+def test_in_the_dark_albedo_is_the_mean_s(head, opened, monkeypatch):
+    haze = 0.02 * torch.rand(1, 1, 6, 8, generator=torch.Generator().manual_seed(0))
+    haze = torch.nn.functional.interpolate(haze, (48, 64), mode="bilinear")
+    linear = srgb_to_linear(lit(head, (-1.0, 0.2, 0.3), 0.05, True)) + haze
+    texture = linear_to_srgb(linear * head[2])
+    doubting = fitted_light(texture, head[1], head[2], opened)
+    monkeypatch.setattr(light_fit, "_VARIES", 1e3)
+    sure = fitted_light(texture, head[1], head[2], opened)
+    assert spread(texture, doubting, head) < 0.8 * spread(texture, sure, head)
+
+
+def test_hair_stays_dark(head, opened):
+    texture = lit(head, (0.5, 0.3, 1.0), 0.4, True)
+    hairy = texture.clone()
+    hairy[..., :8, :] = linear_to_srgb(0.1 * srgb_to_linear(texture[..., :8, :]))
+    left = delit(hairy, log_shading(fitted_light(hairy, head[1], head[2], opened), head[1]))
+    skin, hair = (
+        srgb_to_linear(one)[..., 4:60].median() for one in (left[..., 12:, :], left[..., :8, :])
+    )
+    assert 0.07 < hair / skin < 0.15
 
 
 def test_nothing_valid_is_no_reason_to_fail(head):
