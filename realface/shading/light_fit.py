@@ -225,8 +225,8 @@ def _doubt(shading: Tensor, returned: Tensor, usable: Tensor, error: Tensor) -> 
 
     Where the logarithm of albedo deviates by :math:`\tau` and a shading s is off by
     :math:`\sigma`, its likeliest value is :math:`w \log(r / s)` with
-    :math:`w = \tau^2 / (\tau^2 + (\sigma / s)^2)`: in the dark, where little is known, albedo is the
-    mean's. Not of hair, which no error explains.
+    :math:`w = \tau^2 / (\tau^2 + (\sigma / s)^2)`: in the dark, where little is known, albedo is
+    the mean's. Not of hair, which no error explains.
     """
     count = usable.sum(dim=(2, 3), keepdim=True).clamp(min=1)
     mean = (shading.mean(1, keepdim=True) * usable).sum(dim=(2, 3), keepdim=True) / count
