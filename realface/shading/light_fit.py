@@ -122,7 +122,8 @@ def fitted_light(
     strengths, error = _strengths(functions, returned, usable)
     light = _harmonics(strengths, seen, open_share, lamps, broad)
     exact = torch.einsum("bcd,bdhw->bchw", strengths, functions)
-    exact = exact * _doubt(exact, returned, usable, error)
+    all_returned, _ = reduce_in_mask(srgb_to_linear(texture), mask, openings.factor)
+    exact = exact * _doubt(exact, all_returned, valid, error)
     light = _made_exact(light, exact, facing) / light.new_tensor(_SKIN).view(3, 1, 1, 1)
     size = texture.shape[-2], texture.shape[-1]
     return enlarge_in_mask(light.flatten(1, 2), valid, openings.factor, size)
@@ -220,7 +221,7 @@ def _band_limited(directions: Tensor) -> Tensor:
     return torch.pi * functions.new_tensor(harmonics.KEPT)[:, None] * functions
 
 
-def _doubt(shading: Tensor, returned: Tensor, usable: Tensor, error: Tensor) -> Tensor:
+def _doubt(shading: Tensor, returned: Tensor, valid: Tensor, error: Tensor) -> Tensor:
     r"""A gain ``(B, 3, h, w)`` for places where lamps explain less than skin's own variation would.
 
     Where the logarithm of albedo deviates by :math:`\tau` and a shading s is off by
@@ -228,14 +229,16 @@ def _doubt(shading: Tensor, returned: Tensor, usable: Tensor, error: Tensor) -> 
     :math:`w = \tau^2 / (\tau^2 + (\sigma / s)^2)`: in the dark, where little is known, albedo is
     the mean's. Not of hair, which no error explains.
     """
-    count = usable.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    mean = (shading.mean(1, keepdim=True) * usable).sum(dim=(2, 3), keepdim=True) / count
+    count = valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (shading.mean(1, keepdim=True) * valid).sum(dim=(2, 3), keepdim=True) / count
     spread = torch.minimum(error[..., None] / 3**0.5, _MOST_DOUBT * mean)
-    share = 1 / (1 + (spread / (_VARIES * shading.clamp(min=1e-6))).square())
+    relative = spread / shading.clamp(min=1e-6)
+    share = 1 / (1 + (relative / _VARIES).square())
     ratio = (returned.clamp(min=DARKEST / 4) / shading.clamp(min=DARKEST / 4)).clamp(0.1, 10)
     off = ratio.log()
-    off = off * ((off + _HAIR[1]) / (_HAIR[1] - _HAIR[0])).clamp(0, 1)
-    return torch.where(usable > 0.5, (off * (1 - share)).exp(), 1)
+    skin, hair = (one * (1 + 2 * relative) for one in _HAIR)
+    off = off * ((off + hair) / (hair - skin)).clamp(0, 1)
+    return torch.where(valid > 0.5, (off * (1 - share)).exp(), 1)
 
 
 def _made_exact(light: Tensor, exact: Tensor, normals: Tensor) -> Tensor:
