@@ -48,7 +48,8 @@ class WholeFaceDataModule(PatchDataModule):
         width: Of procedural faces' maps [px]; their height is two thirds of it.
         subjects: Procedural faces to train on; the first epoch makes them, in seconds each.
         busts: Procedural busts, likewise; their maps are ``width`` high and a third wider.
-        samples_per_epoch: Over all processes; None: each face once.
+        samples_per_epoch: Over all processes; None: as many as there are
+            faces and busts.
         validation_samples: At most so many per epoch; 0: all of the shards'.
         seed: Of the order.
 

@@ -78,8 +78,23 @@ def fit_harmonics_robustly(returned: Tensor, normals: Tensor, weights: Tensor) -
     for _ in range(_ROUNDS):
         light = fit_harmonics(returned, normals, trust)
         gap = (returned - irradiance(light, normals)).square().sum(1, keepdim=True).sqrt()
-        gap = torch.where(weights > 0, gap, torch.nan)
-        spread = 1.4826 * gap.flatten(1).nanmedian(1).values.nan_to_num()
-        relative = gap.nan_to_num() / (_CAUCHY * spread[:, None, None, None]).clamp(min=1e-12)
-        trust = weights / (1 + relative.square())
+        trust, _ = reweighted(gap, weights)
     return fit_harmonics(returned, normals, trust)
+
+
+def reweighted(gap: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Cauchy's weights of a round of `fit_harmonics_robustly`.
+
+    Args:
+        gap: Distances from what was fitted, ``(B, 1, ...)``; read only where they have weight.
+        weights: Not negative, likewise.
+
+    Returns:
+        The weights over what distance takes of them, likewise, and the distances' median deviation
+        ``(B, 1, ...)``, one for each of the batch.
+    """
+    gap = torch.where(weights > 0, gap, torch.nan)
+    spread = 1.4826 * gap.flatten(1).nanmedian(1).values.nan_to_num()
+    spread = spread.view(-1, *(1 for _ in gap.shape[1:]))
+    relative = gap.nan_to_num() / (_CAUCHY * spread).clamp(min=1e-12)
+    return weights / (1 + relative.square()), spread

@@ -1,7 +1,8 @@
 r"""The light on a whole face of known shape, by least squares: its shadows tell where lamps are.
 
 The face is taken for one of one albedo under distant lamps all around, none of them negative. Each
-lamp lights it in one of three ways, and the texture decides between them:
+lamp lights it in one of three ways, and the texture decides between them, by least squares
+reweighted as `harmonics_fit` does it:
 
 .. math:: s(x) = \sum_d a_d V_d(x) \langle n(x), d \rangle_+
     + o(x) \sum_e b_e \langle n(x), e \rangle_+ + \sum_e c_e \langle n(x), e \rangle_+
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from realface.maps.encoding import srgb_to_linear, unit
 from realface.shading import harmonics
+from realface.shading.harmonics_fit import reweighted
 from realface.shading.occlusion import enlarge_in_mask, reduce_in_mask
 from realface.shading.visibility import seen_from, sphere
 from realface.shading.whole_light import DARKEST, log_shading
@@ -45,9 +47,6 @@ _MOST_DOUBT = 0.1
 
 _HAIR = (0.4, 1.0)
 """What is darker than skin by these logarithms is taken for skin still, and for hair."""
-
-_CAUCHY = 2.385
-"""Deviations at which an error counts a half: 95 % as sure as least squares on Gaussian errors."""
 
 _LEAST = 0.02
 """Of the mean irradiance, which reaches every place: what no lamp lights is not quite black."""
@@ -110,7 +109,8 @@ def fitted_light(
         As `realface.shading.whole_light` has it; beside the faces it means nothing.
     """
     clear = mask * ((texture > 0.02) & (texture < 0.99)).all(1, keepdim=True)
-    returned, usable = reduce_in_mask(srgb_to_linear(texture), clear, openings.factor)
+    linear = srgb_to_linear(texture)
+    returned, usable = reduce_in_mask(linear, clear, openings.factor)
     facing, valid = reduce_in_mask(normals, mask, openings.factor)
     facing = unit(facing)
     lamps, broad = (_turned(sphere(count, texture), turns) for count in (_LAMPS, _BROAD))
@@ -122,8 +122,8 @@ def fitted_light(
     strengths, error = _strengths(functions, returned, usable)
     light = _harmonics(strengths, seen, open_share, lamps, broad)
     exact = torch.einsum("bcd,bdhw->bchw", strengths, functions)
-    all_returned, _ = reduce_in_mask(srgb_to_linear(texture), mask, openings.factor)
-    exact = exact * _doubt(exact, all_returned, valid, error)
+    everywhere, _ = reduce_in_mask(linear, mask, openings.factor)
+    exact = exact * _doubt(exact, everywhere, valid, error)
     light = _made_exact(light, exact, facing) / light.new_tensor(_SKIN).view(3, 1, 1, 1)
     size = texture.shape[-2], texture.shape[-1]
     return enlarge_in_mask(light.flatten(1, 2), valid, openings.factor, size)
@@ -140,10 +140,7 @@ def _cosines(directions: Tensor, normals: Tensor) -> Tensor:
 
 
 def _strengths(functions: Tensor, returned: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
-    """How strong each lamp is, ``(B, 3, lamps)``: reweighted as `harmonics_fit` does it.
-
-    And the deviation of what is left, ``(B, 1, 1)``.
-    """
+    """How strong each lamp is, ``(B, 3, lamps)``, and what is left: its deviation ``(B, 1, 1)``."""
     places = torch.stack([_evenly(one[0]) for one in usable])
     chosen = _at(functions, places)
     wanted = _at(returned, places)
@@ -152,9 +149,7 @@ def _strengths(functions: Tensor, returned: Tensor, usable: Tensor) -> tuple[Ten
     for _ in range(_ROUNDS):
         strengths = _not_negative(chosen, wanted, trust)
         gap = (wanted - strengths @ chosen).square().sum(1, keepdim=True).sqrt()
-        known = torch.where(counts > 0, gap, torch.nan)
-        spread = 1.4826 * known.nanmedian(-1, keepdim=True).values.nan_to_num()
-        trust = counts / (1 + (gap / (_CAUCHY * spread).clamp(min=1e-12)).square())
+        trust, spread = reweighted(gap, counts)
     return strengths, spread
 
 
@@ -204,13 +199,12 @@ def _harmonics(
 ) -> Tensor:
     """Harmonics of the irradiance at each place, ``(B, 3, 9, h, w)``."""
     first, second, third = strengths.split((_LAMPS, _BROAD, _BROAD), dim=2)
-    of_lamps, of_broad = (_band_limited(one) for one in (lamps, broad))
-    light = torch.einsum("bcd,bkd,bdhw->bckhw", first, of_lamps.expand(len(seen), -1, -1), seen)
-    light = (
-        light
-        + torch.einsum("bcd,bkd->bck", second, of_broad)[..., None, None] * (open_share[:, :, None])
+    of_lamps, of_broad = (_band_limited(one).expand(len(seen), -1, -1) for one in (lamps, broad))
+    occluded, even = (
+        torch.einsum("bcd,bkd->bck", one, of_broad)[..., None, None] for one in (second, third)
     )
-    light = light + torch.einsum("bcd,bkd->bck", third, of_broad)[..., None, None]
+    light = torch.einsum("bcd,bkd,bdhw->bckhw", first, of_lamps, seen)
+    light = light + occluded * open_share[:, :, None] + even
     least = _LEAST * light[:, :, 0].mean(dim=(2, 3), keepdim=True).clamp(min=DARKEST)
     return torch.cat(((light[:, :, :1] + least[:, :, None]), light[:, :, 1:]), dim=2)
 

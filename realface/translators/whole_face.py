@@ -166,15 +166,16 @@ class WholeFace(Translator):
         return {**maps, "key": batch["key"]}
 
     def _openings(self, keys: list[str], maps: Maps) -> Openings:
-        """Of each face, which is found once and kept: a bit of memory for seconds of time."""
-        place = self._kept_openings
-        for number, key in enumerate(keys):
-            size = (key, *maps["mask"].shape[-2:])
-            if size not in place:
-                one = {kind: values[number : number + 1] for kind, values in maps.items()}
-                place[size] = openings(one["shape"], one["shape_normals"], one["mask"])
-        found = [place[key, *maps["mask"].shape[-2:]] for key in keys]
-        return Openings(torch.cat([one.seen for one in found]), found[0].factor)
+        """Of each face, found once and kept in the host's memory, 3 MB a face at most."""
+        names = [(key, *maps["mask"].shape[-2:]) for key in keys]
+        for number, name in enumerate(names):
+            if name not in self._kept_openings:
+                read = (maps[kind][[number]] for kind in ("shape", "shape_normals", "mask"))
+                made = openings(*read)
+                self._kept_openings[name] = Openings(made.seen.cpu(), made.factor)
+        found = [self._kept_openings[name] for name in names]
+        seen = torch.cat([one.seen for one in found]).to(maps["mask"].device)
+        return Openings(seen, found[0].factor)
 
     def map_losses(
         self, made: Maps, truth: Maps, maps: Maps, frame: Frame | None, mask: Tensor
