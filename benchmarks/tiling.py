@@ -21,6 +21,9 @@ by 2, on a grid of 2; ``global``, pix2pixHD's global generator with 16 base chan
 frozen on one crop, cut with 256 px of its 323 px margin, what one 16-bit level needs (give it
 ``--window 3072 --engine ours abut``: with the peers it takes an hour).
 
+Before each table stands what the network alone takes for the map's area, by windows without a
+margin of the size that suits it best; ``of its own`` is an engine's time over that.
+
 Error is the largest and the mean difference from the network's result on the whole image; seam is
 the mean step across the windows' borders over the whole image's there. Memory is the process's peak
 above interpreter, torch and network, with both maps in it.
@@ -46,6 +49,7 @@ from torch import Tensor, nn
 from realface.host_memory import keep_freed_memory, share_one_arena
 from realface.networks.generator import GlobalGenerator
 from realface.networks.norms import ChannelStatistics, InstanceNorm, instance_norms
+from realface.pipeline.tuning import SIDES
 from realface.tiling.engine import stitch
 from realface.tiling.plan import exact_plan, plan
 from realface.tiling.tensors import TensorSink, TensorSource
@@ -223,8 +227,7 @@ def tuned(case: Case):
             return time.perf_counter() - started
 
         plans = [
-            exact_plan(case.size, margin=margin, window=side, multiple_of=stride)
-            for side in (256, 384, 512, 768, 1024, 1536, 2048)
+            exact_plan(case.size, margin=margin, window=side, multiple_of=stride) for side in SIDES
         ]
         _TUNED[case.network] = fastest(plans, seconds)[0]
         print(f"    tuned for {case.network}: windows of {_TUNED[case.network].window}", flush=True)
@@ -444,7 +447,36 @@ def main() -> None:
             process.join()
             for malloc in given.malloc:
                 case = Case(net, given.window, given.overlap, size, malloc)
-                report(case, compare(engines, case, given.rounds, folder, given.peers))
+                own = alone(case)
+                report(case, own, compare(engines, case, given.rounds, folder, given.peers))
+
+
+def own_time(case: Case, connection: Connection) -> None:
+    """Sends what the network alone takes for the map's area [s], and its window's side [px]."""
+    if case.malloc == "kept":
+        keep_freed_memory()
+    net, found = network(case.network), []
+    for side in SIDES:
+        x, times = torch.rand(1, 3, side, side), []
+        with torch.inference_mode():
+            for _ in range(1 + max(5, round(8 * (512 / side) ** 2))):
+                started = time.perf_counter()
+                net(x)
+                times.append(time.perf_counter() - started)
+        area = case.size[0] * case.size[1] / side**2
+        found.append((statistics.median(times[1:]) * area, side))
+    connection.send(min(found))
+
+
+def alone(case: Case) -> tuple[float, int]:
+    """`own_time` in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=own_time, args=(case, theirs))
+    process.start()
+    seconds, side = mine.recv()
+    process.join()
+    return seconds, side
 
 
 def write_whole(net: str, folder: Path) -> None:
@@ -454,18 +486,22 @@ def write_whole(net: str, folder: Path) -> None:
         torch.save({"whole": network(net)(x[None])[0].clone()}, folder / "whole.pt")
 
 
-def report(case: Case, found: dict[str, list[Measured]]) -> None:
+def report(case: Case, own: tuple[float, int], found: dict[str, list[Measured]]) -> None:
     """One row for each engine."""
     area = case.size[0] * case.size[1]
     print(f"\n{case.network}, {case.size[0]}x{case.size[1]}, window {case.window}, "
           f"overlap {case.overlap:.0%} where blended, malloc {case.malloc}")  # fmt: skip
-    print("| engine | s | stitching s | computed | MiB | largest error | mean error | seam |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"the network alone: {own[0]:.2f} s, windows of {own[1]}\n")
+    columns = ("engine", "s", "of its own", "stitching s", "computed", "MiB", "largest error",
+               "mean error", "seam")  # fmt: skip
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
     for engine, rounds in found.items():
         middle = [statistics.median(values) for values in zip(*rounds, strict=True)]
         seconds, inside, pixels, _, largest, mean, step = middle
         peak = max(one.peak for one in rounds[:1])
-        cells = [engine, f"{seconds:.2f}", f"{seconds - inside:.3f}", f"{pixels / area:.3f}"]
+        cells = [engine, f"{seconds:.2f}", f"{seconds / own[0]:.2f}"]
+        cells += [f"{seconds - inside:.3f}", f"{pixels / area:.3f}"]
         cells += [f"{peak / 2**20:.0f}", f"{largest:.1e}", f"{mean:.1e}", f"{step:.2f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
