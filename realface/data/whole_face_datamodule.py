@@ -148,11 +148,16 @@ class WholeFaceDataModule(PatchDataModule):
                 turn, which = divmod(epoch * steps + step, len(pools))
                 count, face = pools[which]
                 place = (turn * world + rank) * self.batch_size
+                visits, places = zip(
+                    *(divmod(at, count) for at in range(place, place + self.batch_size)),
+                    strict=True,
+                )
                 numbers = [
-                    permutation(count, self.seed, at // count)[at % count]
-                    for at in range(place, place + self.batch_size)
+                    permutation(count, self.seed, visit)[at]
+                    for visit, at in zip(visits, places, strict=True)
                 ]
-                yield collate_faces([face(number) for number in numbers])
+                faces = [face(number) for number in numbers]
+                yield {**collate_faces(faces), "visit": list(visits)}
 
         layout = {
             "batch_size": self.batch_size, "processes": world, "samples": samples, "steps": steps,

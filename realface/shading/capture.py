@@ -37,12 +37,16 @@ class Capture:
         scattering: Radii as `lit_texture` has them; None: none, and no shadows either.
         translucency: ``(B, 1, 1, 1)``, where no map says it.
         exponent: AvatarMe++'s shininess, likewise.
+        matte: Whether its gloss was taken out, as crossed polarisers do it, likewise; None: no.
+        even: Whether its shadows were filled, likewise.
     """
 
     lights: Lights
     scattering: tuple[float, float, float] | None = None
     translucency: Tensor | None = None
     exponent: Tensor | None = None
+    matte: Tensor | None = None
+    even: Tensor | None = None
 
 
 def random_capture(
@@ -50,6 +54,7 @@ def random_capture(
     lighting: Lighting,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
+    cleaned: float = 0.0,
 ) -> Capture:
     """Draw the captures of a batch.
 
@@ -61,12 +66,16 @@ def random_capture(
         lighting: Of which mix.
         device: Where.
         generator: Of random numbers, on the device; None for torch's own.
+        cleaned: Share of ``varied`` captures without gloss, as artists make them; three in five of
+            these are without shadows too.
     """
     lights = random_lights(batch, lighting, device, generator)
     if lighting == "studio":
         return Capture(lights)
-    shares = torch.rand(2, batch, 1, 1, 1, device=device, generator=generator)
-    return Capture(lights, SKIN_RADII, shares[0], shininess_from_exponent(10 * 6 ** shares[1]))
+    shares = torch.rand(3, batch, 1, 1, 1, device=device, generator=generator)
+    exponent = shininess_from_exponent(10 * 6 ** shares[1])
+    matte, even = shares[2] < cleaned, shares[2] < 0.6 * cleaned
+    return Capture(lights, SKIN_RADII, shares[0], exponent, matte, even)
 
 
 def patch_texture(
@@ -138,6 +147,12 @@ def _textured(maps: dict[str, Tensor], capture: Capture, visibility: Tensor) -> 
         "translucency": capture.translucency.expand_as(maps["mask"]),
         "exponent": capture.exponent.expand_as(maps["mask"]),
     }
+    if capture.matte is not None:
+        maps = {**maps, "specular_albedo": maps["specular_albedo"] * ~capture.matte}
+    if capture.even is not None:
+        visibility = torch.where(capture.even, 1, visibility)
+        if "occlusion" in maps:
+            maps = {**maps, "occlusion": torch.where(capture.even, 1, maps["occlusion"])}
     return lit_texture(
         {**varied, **maps}, capture.lights, visibility=visibility, scattering=capture.scattering
     )

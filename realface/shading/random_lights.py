@@ -107,7 +107,7 @@ def varied_lights(
     colours = on * torch.exp(0.7 * normal(_LAMPS, 1)) * colour(_LAMPS)
     radii = 0.005 * torch.exp(math.log(60.0) * uniform(_LAMPS))  # rad; the sun's is 0.0047
 
-    share = 0.25 + 0.75 * uniform(1)  # of the environment, against the lamps
+    share = 0.06 + 0.94 * uniform(1) ** 1.5  # of the environment, against the lamps
     lights = Lights(positions, colours, radii, share[..., None] * sh)
     card = white_card(lights) + 1e-3
     grey = card.mean(dim=1, keepdim=True)

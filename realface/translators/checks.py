@@ -43,6 +43,11 @@ _NUMBERS: dict[str, _Rule] = {
     "flaw_probability": _SHARE,
     "clip_gradient_norm": (_NOT_NEGATIVE[0], "0, which does not clip, or a finite number above"),
     "accumulate_batches": (_COUNT[0], "1, which accumulates nothing, or more"),
+    "gain_weight": _NOT_NEGATIVE,
+    "albedo_weight": _NOT_NEGATIVE,
+    "cleaned_share": _SHARE,
+    "shadow_samples": _COUNT,
+    "relight_every": _COUNT,
     "collapse_patience": (_NOT_NEGATIVE[0], "0, which never ends a run, or more"),
 }
 

@@ -32,6 +32,12 @@ def batches_together(batch_index: int, accumulate_batches: int, batches: float) 
     return min(accumulate_batches, int(left)) if math.isfinite(left) else 1
 
 
+def face_seed(seed: int, key: str, turn: int) -> int:
+    """A seed of its own for each face and each time that it is lit."""
+    words = np.random.SeedSequence((seed, turn, *key.encode()))
+    return int(words.generate_state(1)[0])
+
+
 def batch_seed(seed: int, epoch: int, batch_index: int, process: int) -> int:
     """A seed of its own for each batch of each process: a resumed run draws as it would have."""
     words = np.random.SeedSequence((seed, epoch, batch_index, process))

@@ -1,5 +1,6 @@
 """The whole-face stage: the light on a face, seen at once."""
 
+import os
 from typing import Any
 
 import torch
@@ -20,7 +21,15 @@ from realface.shading.capture import Lighting, captured_face, random_capture
 from realface.shading.light_fit import Openings, fitted_light, openings
 from realface.shading.whole_light import delit, log_shading, true_log_shading
 from realface.translators.base import Maps, Translator
+from realface.translators.checks import check_numbers
+from realface.translators.schedule import face_seed
 from realface.translators.scores import Scores
+
+FaceName = tuple[str, int, int]
+"""Key, and size with the room that its batch gave it [px]."""
+
+_KEPT = ("texture", "diffuse_albedo", "shape_normals", "shape", "mask")
+"""Kinds of map of a lit face, besides its light, that are read."""
 
 
 class WholeFace(Translator):
@@ -30,8 +39,8 @@ class WholeFace(Translator):
     After AvatarMe++'s whole texture beside each patch (Lattas et al., TPAMI 2021), as a stage of
     its own, with the light tied to the normals (`realface.shading.whole_light`).
 
-    Each step turns the heads, lights them with shadows that their own shape throws, and draws a UV
-    layout (`realface.data.whole_moves`), for it is to serve charts that it has never seen.
+    Heads are turned and lit with shadows that their own shape throws; each step draws a UV layout
+    (`realface.data.whole_moves`), for it is to serve charts that it has never seen.
 
     Args:
         base_channels: Of the network at full resolution.
@@ -47,7 +56,11 @@ class WholeFace(Translator):
         albedo_weight: L1 of the texture without its shading, after the best gain, sRGB: where a
             texture is black its logarithm is far off and its albedo is not.
         lighting: As `Translator`.
+        cleaned_share: Of textures without gloss, and three in five of these without shadows, as
+            artists clean them.
         shadow_samples: Places on a lamp's disc that shadows are cast from, at most.
+        relight_every: Visits of a face until it is turned and lit anew: on a CPU light takes as
+            long as the network. Lit faces are kept in the host's memory, 2 MB a face of 128x192.
         turns: Of the head, at most: about the vertical, the horizontal and the axis of view
             [degrees].
         layouts: Whether UV layouts are drawn, or left as they are.
@@ -79,7 +92,9 @@ class WholeFace(Translator):
         gain_weight: float = 0.25,
         albedo_weight: float = 5.0,
         lighting: Lighting = "varied",
+        cleaned_share: float = 0.35,
         shadow_samples: int = 8,
+        relight_every: int = 1,
         turns: tuple[float, float, float] = (60.0, 30.0, 25.0),
         layouts: bool = True,
         flaw_probability: float = 0.3,
@@ -89,6 +104,7 @@ class WholeFace(Translator):
         compile_networks: bool = False,
         licence: str | None = None,
     ) -> None:
+        check_numbers(locals())
         super().__init__(
             list(INPUTS),
             base_channels=base_channels,
@@ -119,8 +135,10 @@ class WholeFace(Translator):
             )
         self.generator_name = self.name
         self.weights |= {"gain": gain_weight, "albedo": albedo_weight}
-        self.shadow_samples, self.turns, self.layouts = shadow_samples, turns, layouts
-        self._kept_openings: dict[tuple[str, int, int], Openings] = {}
+        self.cleaned_share, self.shadow_samples = cleaned_share, shadow_samples
+        self.relight_every, self.turns, self.layouts = relight_every, turns, layouts
+        self._kept_openings: dict[FaceName, Openings] = {}
+        self._kept_lit: dict[FaceName, tuple[int, Maps]] = {}
 
     def _new_generator(self, arguments: dict[str, Any], residual: bool) -> WholeFaceNetwork:
         sizes = {name: value for name, value in arguments.items() if value is not None}
@@ -131,7 +149,8 @@ class WholeFace(Translator):
         """Light whole faces; in training with turned heads, drawn layouts and a camera's flaws.
 
         Args:
-            batch: Maps of whole faces ``(B, C, H, W)`` by kind.
+            batch: Maps of whole faces ``(B, C, H, W)`` by kind, their ``key``; in training
+                ``visit``, how often each was seen before.
             generator: Of random numbers; None: torch's own, and this is training.
 
         Returns:
@@ -139,23 +158,20 @@ class WholeFace(Translator):
             latter with the gains at every texel that make its shading the true one; ``known``:
             where no channel is clipped.
         """
-        training = generator is None
         maps: Maps = {kind: one for kind, one in batch.items() if isinstance(one, Tensor)}
-        count, device = len(maps["mask"]), maps["mask"].device
-        with full_precision(device):
-            seen, turns = self._openings(batch["key"], maps), None
-            if training:
-                turns = random_turns(count, self.turns, device)
-                maps = turned(maps, turns)
-            capture = random_capture(count, self.lighting, device, generator)
-            maps["texture"] = captured_face(maps, capture, self.shadow_samples) * maps["mask"]
-            if training:
-                maps["texture"] = camera_flaws(maps["texture"], self.flaw_probability)
-            maps[FITTED_LIGHT] = fitted_light(
-                maps["texture"], maps["shape_normals"], maps["mask"], seen, turns
-            )
-            if training and self.layouts:
-                maps = random_layout(maps)
+        with full_precision(maps["mask"].device):
+            if generator is not None:
+                seen = self._openings(batch["key"], maps)
+                maps = self._lit_faces(maps, seen, None, generator)
+            else:
+                faces = zip(batch["key"], batch["visit"], strict=True)
+                lit = [
+                    self._lit_face(key, visit, {kind: one[[number]] for kind, one in maps.items()})
+                    for number, (key, visit) in enumerate(faces)
+                ]
+                maps = {kind: torch.cat([one[kind] for one in lit]) for kind in lit[0]}
+                if self.layouts:
+                    maps = random_layout(maps)
             maps["texture"] = maps["texture"] * maps["mask"]
             true = true_log_shading(maps["texture"], maps["diffuse_albedo"])
             clear = (maps["texture"] < 0.995).all(dim=1, keepdim=True)
@@ -165,8 +181,45 @@ class WholeFace(Translator):
             maps[WHOLE_LIGHT] = (light.unflatten(1, (3, 9)) * gain[:, :, None]).flatten(1, 2)
         return {**maps, "key": batch["key"]}
 
+    def _lit_face(self, key: str, visit: int, maps: Maps) -> Maps:
+        """One training face, turned and lit, as it was on its last visit or anew.
+
+        What is drawn depends on the run's seed, the face and how often it was lit before, so a
+        resumed run lights it as it was.
+        """
+        device, name = maps["mask"].device, (key, *maps["mask"].shape[-2:])
+        turn = visit // self.relight_every
+        before, lit = self._kept_lit.get(name, (None, {}))
+        if before != turn:
+            seen = self._openings([key], maps)
+            seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(face_seed(seed, key, turn))
+                turns = random_turns(1, self.turns, device)
+                made = self._lit_faces(turned(maps, turns), seen, turns, None)
+            lit = {kind: made[kind].half() for kind in (*_KEPT, FITTED_LIGHT)}
+            if self.relight_every > 1:
+                self._kept_lit[name] = turn, {kind: one.cpu() for kind, one in lit.items()}
+        return {kind: one.to(device).float() for kind, one in lit.items()}
+
+    def _lit_faces(
+        self,
+        maps: Maps,
+        seen: Openings,
+        turns: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Maps:
+        """Faces, turned or not, with their texture and the light fitted to it."""
+        count, device = len(maps["mask"]), maps["mask"].device
+        capture = random_capture(count, self.lighting, device, generator, self.cleaned_share)
+        texture = captured_face(maps, capture, self.shadow_samples) * maps["mask"]
+        if generator is None:
+            texture = camera_flaws(texture, self.flaw_probability)
+        light = fitted_light(texture, maps["shape_normals"], maps["mask"], seen, turns)
+        return {**maps, "texture": texture, FITTED_LIGHT: light}
+
     def _openings(self, keys: list[str], maps: Maps) -> Openings:
-        """Of each face, found once and kept in the host's memory, 3 MB a face at most."""
+        """Of each face as it is, found once and kept in the host's memory, 3 MB a face at most."""
         names = [(key, *maps["mask"].shape[-2:]) for key in keys]
         for number, name in enumerate(names):
             if name not in self._kept_openings:

@@ -1,10 +1,13 @@
 """Textures under random light: seeded, in range, and what the light of a patch cannot know."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from realface.shading.capture import (
     SCATTERING_MARGIN,
+    captured_face,
     known_light,
     patch_texture,
     random_capture,
@@ -114,3 +117,17 @@ def test_a_whole_face_is_squeezed_to_the_patch_and_black_outside(lighting):
     assert outside.any()
     assert texture[outside].max() == 0
     assert texture.max() > 0.1
+
+
+def test_a_cleaned_capture_has_no_gloss_and_some_have_no_shadows():
+    maps = face_batch(24, 3)
+    generator = torch.Generator().manual_seed(1)
+    capture = random_capture(3, "varied", "cpu", generator, cleaned=1.0)
+    shiny = {**maps, "specular_albedo": torch.ones_like(maps["mask"])}
+    assert torch.equal(captured_face(maps, capture, 2), captured_face(shiny, capture, 2))
+    even = replace(capture, even=torch.ones_like(capture.even))
+    shut = {**maps, "occlusion": torch.full_like(maps["mask"], 0.2)}
+    assert torch.equal(captured_face(maps, even, 2), captured_face(shut, even, 2))
+    assert not torch.equal(captured_face(maps, even, 2), captured_face(maps, capture, 2))
+    usual = random_capture(3, "varied", "cpu", generator)
+    assert not torch.equal(captured_face(maps, usual, 2), captured_face(shiny, usual, 2))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from realface.errors import InputError
 from realface.networks.channels import FITTED_LIGHT, WHOLE_LIGHT
 from realface.shading.whole_light import log_shading, true_log_shading
 from realface.translators import WholeFace
@@ -18,6 +19,12 @@ def stage():
 @pytest.fixture(scope="module")
 def held_out(stage):
     return stage.prepare(face_batch(), torch.Generator().manual_seed(0))
+
+
+def visited(*visits):
+    """The batch as training has it."""
+    batch = face_batch()
+    return {**batch, "visit": [*visits] * (len(batch["key"]) // len(visits))}
 
 
 def losses(stage, maps, light):
@@ -44,7 +51,7 @@ def test_a_gain_of_all_of_the_light_is_a_loss_of_the_gain_alone(stage, held_out)
 def test_validation_repeats_and_training_does_not(stage, held_out):
     again = stage.prepare(face_batch(), torch.Generator().manual_seed(0))
     assert all(torch.equal(again[kind], held_out[kind]) for kind in (FITTED_LIGHT, "texture"))
-    one, other = (stage.prepare(face_batch(), None) for _ in range(2))
+    one, other = (stage.prepare(visited(0), None) for _ in range(2))
     assert one["texture"].shape != other["texture"].shape or not torch.equal(
         one["texture"], other["texture"]
     )
@@ -52,6 +59,29 @@ def test_validation_repeats_and_training_does_not(stage, held_out):
 
 def test_shadows_of_a_face_are_cast_once(stage, held_out):
     kept = dict(stage._kept_openings)
-    stage.prepare(face_batch(), None)
+    stage.prepare(visited(1), None)
     assert stage._kept_openings.keys() == kept.keys()
     assert all(stage._kept_openings[key] is one for key, one in kept.items())
+
+
+def test_a_face_is_lit_anew_after_so_many_visits():
+    stage = WholeFace(base_channels=4, downsamples=2, blocks=1, layouts=False, relight_every=2)
+    textures = [stage.prepare(visited(visit), None)["texture"] for visit in range(3)]
+    assert torch.equal(textures[0], textures[1])
+    assert not torch.equal(textures[1], textures[2])
+
+
+def test_a_resumed_run_lights_a_face_as_it_was():
+    torch.manual_seed(0)
+    first = WholeFace(base_channels=4, downsamples=2, blocks=1, layouts=False, relight_every=3)
+    begun = first.prepare(visited(3), None)
+    torch.manual_seed(1)
+    second = WholeFace(base_channels=4, downsamples=2, blocks=1, layouts=False, relight_every=3)
+    resumed = second.prepare(visited(5), None)
+    assert all(torch.equal(begun[kind], resumed[kind]) for kind in ("texture", FITTED_LIGHT))
+
+
+@pytest.mark.parametrize("wrong", [{"relight_every": 0}, {"cleaned_share": 1.2}])
+def test_numbers_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        WholeFace(**wrong)
