@@ -10,6 +10,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,12 @@ def load_weights(folder: Path) -> dict[str, TrainedTranslator]:
             "make one with `realface weights export CKPT DIR`",
         )
     return {name: _load_pair(path) for name, path in found.items()}
+
+
+def shipped_weights() -> Path | None:
+    """The weights folder that the package brings along; None: it holds no weights."""
+    folder = Path(str(package_files("realface") / "pretrained"))
+    return folder if any(folder.glob("*.safetensors")) else None
 
 
 def _load_pair(path: Path) -> TrainedTranslator:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realface.errors import FailureError, InputError
-from realface.weights import export_weights, load_checkpoint, load_weights
+from realface.weights import export_weights, load_checkpoint, load_weights, shipped_weights
 from tests.faces import face_batch
 from tests.trained import INPUTS, save_checkpoint, translator, write_weights
 
@@ -232,3 +232,15 @@ def test_a_margin_that_is_too_small_is_refused(tmp_path):
         about.write_text(json.dumps({**told, name: value}))
         with pytest.raises(InputError, match=name):
             load_weights(tmp_path)
+
+
+def test_weights_that_the_package_brings_along(tmp_path, monkeypatch):
+    monkeypatch.setattr("realface.weights.package_files", lambda package: tmp_path / package)
+    assert shipped_weights() is None
+    folder = tmp_path / "realface" / "pretrained"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("none yet")
+    assert shipped_weights() is None
+    write_weights(folder, ("specular_albedo",))
+    assert shipped_weights() == folder
+    assert list(load_weights(shipped_weights())) == ["specular_albedo"]

@@ -1,11 +1,8 @@
 """`infer.py`: a subject's texture to its four reflectance maps."""
 
-import functools
 import glob
-import json
 import logging
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -16,18 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from realface.cli.console import progress, run, say
 from realface.errors import InputError
 from realface.host_memory import keep_freed_memory, share_one_arena
+from realface.maps.kinds import REFLECTANCE
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-    from realface.maps.record import SubjectRecord
     from realface.maps.subject import Subject
     from realface.tiling.disagreement import Disagreement
     from realface.weights import TrainedTranslator
 
 log = logging.getLogger(__name__)
-
-_STAMP_NAME = "made_from.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +40,8 @@ def infer(arguments: Sequence[str]) -> None:
     """
     given = _parse(arguments)
 
-    from realface.pipeline import Job, check_format, check_output
+    from realface.pipeline import Job, check_format, check_output, given_kinds
+    from realface.pipeline.texture_checks import check_texture
 
     share_one_arena()
     keep_freed_memory()
@@ -70,6 +66,10 @@ def infer(arguments: Sequence[str]) -> None:
             folder = Path(scratch) / "input" if scratch else given.output / "input"
             check_output(given.output, folder)
             subject = _subject_of_texture(given, folder, translators, layout)
+        if "texture" in given_kinds(translators):
+            check_texture(
+                subject.open("texture"), subject.open("mask") if "mask" in subject else None
+            )
         job = Job(
             subject,
             translators,
@@ -143,8 +143,21 @@ def _parser() -> "ArgumentParser":
     switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
     parser.add_argument("--config", action="config", help="YAML of any of these")
     parser.add_argument("--input", type=Path, required=True, help="subject folder, or a texture")
-    parser.add_argument("--mesh", type=Path, help="with UVs, for a texture alone")
-    parser.add_argument("--mask", type=Path, help="for a texture alone")
+    parser.add_argument(
+        "--mesh", type=Path, help="with UVs, for a texture; without, a flat sheet stands for it"
+    )
+    parser.add_argument("--flip-v", **switch, help="the mesh's v runs downwards")
+    parser.add_argument("--mask", type=Path, help="for a texture: white where it is face")
+    parser.add_argument(
+        "--background",
+        type=Literal["auto", "none"],
+        default="auto",
+        help="of a texture without --mask; auto: masks out what its alpha says, or one colour that "
+        "reaches in from the border; none: nothing",
+    )
+    parser.add_argument(
+        "--texel", type=float, help="side of a texel on the skin in mm, if better known"
+    )
     parser.add_argument(
         "--millimetres-per-unit", type=float, help="of the mesh, for a texture alone, if known"
     )
@@ -152,7 +165,9 @@ def _parser() -> "ArgumentParser":
     parser.add_argument(
         "--checkpoint", type=Path, nargs="+", action="extend", help="one for each translator"
     )
-    parser.add_argument("--weights", type=Path, help="weights folder")
+    parser.add_argument(
+        "--weights", type=Path, help="weights folder; else, without checkpoints, the package's"
+    )
     parser.add_argument(
         "--window",
         type=int | Literal["auto"],
@@ -239,6 +254,8 @@ def _translators(
     from realface.weights import load_checkpoint, load_weights
 
     loaded = list(load_weights(weights).values()) if weights else []
+    if not loaded and not checkpoints:
+        loaded = _shipped()
     found = _by_map(loaded)
     named: dict[str, TrainedTranslator] = {}
     for path in checkpoints:
@@ -252,12 +269,6 @@ def _translators(
             )
         named[name] = translator
     found |= _by_map(list(named.values()))
-    if not found:
-        raise InputError(
-            "neither --checkpoint nor --weights",
-            "trained translators: this version ships none",
-            "train them (README, first use), or run `make demo`",
-        )
     return found
 
 
@@ -269,11 +280,39 @@ def _by_map(translators: "Sequence[TrainedTranslator]") -> "dict[str, TrainedTra
     return found
 
 
+def _shipped() -> "list[TrainedTranslator]":
+    """The package's own translators, named with their terms."""
+    from realface import weights
+
+    folder = weights.shipped_weights()
+    if folder is None:
+        raise InputError(
+            "neither --checkpoint nor --weights, and no weights in the package",
+            "trained translators: this version of realface ships none",
+            "name a weights folder (--weights) or checkpoints, train them (README), or run `make "
+            "demo`",
+        )
+    loaded = weights.load_weights(folder)
+    say(f"weights     of the package: {folder}")
+    for name, one in loaded.items():
+        say(f"            {name}, licence: {one.descriptor.licence or 'not stated'}")
+    lacking = [kind for kind in REFLECTANCE if kind not in _by_map(list(loaded.values()))]
+    if lacking:
+        log.warning(
+            "the package has no weights for %s: these maps are not made; --weights or --checkpoint "
+            "names all that are to run",
+            ", ".join(lacking),
+        )
+    return list(loaded.values())
+
+
 def _subject_of_folder(given: Any) -> "Subject":
     from realface.maps.subject import Subject
 
-    for flag in ("mesh", "mask", "millimetres-per-unit"):
-        if getattr(given, flag.replace("-", "_")) is not None:
+    about_texture = {"mesh": None, "mask": None, "millimetres-per-unit": None, "flip-v": False,
+                     "background": "auto"}  # fmt: skip
+    for flag, unset in about_texture.items():
+        if getattr(given, flag.replace("-", "_")) != unset:
             raise InputError(
                 f"--{flag} with the subject folder {given.input}",
                 "a mesh, its scale or a mask only for a single texture",
@@ -288,114 +327,33 @@ def _subject_of_texture(
     translators: "Mapping[str, TrainedTranslator]",
     layout: Mapping[str, Any],
 ) -> "Subject":
-    """A subject folder from a texture and its mesh; one made from the same files is kept."""
-    from realface.geometry.subject_maps import add_map, bake_subject
-    from realface.maps.files import read_form
-    from realface.maps.subject import Subject
-    from realface.pipeline import chains, first_plan, lay_windows, offset_kinds
+    from realface.pipeline.texture_subject import (
+        TextureFiles,
+        check_kinds,
+        check_windows,
+        subject_of_texture,
+    )
 
-    texture: Path = given.input
-    if not texture.exists():
-        raise InputError(
-            f"--input {texture}, which does not exist",
-            "a subject folder, or a texture",
-            "check the path",
-        )
-    if given.mesh is None:
-        raise InputError(
-            f"{texture} without a mesh",
-            "a texture with the mesh that it belongs to, or a subject folder",
-            "give the mesh with --mesh: the networks read its shape",
-        )
-    about = _about(given)
-    height, width = size = read_form(texture)[0]
-    if given.mask is not None and read_form(given.mask)[0] != size:
-        raise InputError(
-            f"{given.mask}, which is not {height}x{width} (height x width)",
-            f"a mask of the texture's size ({texture})",
-            "resample the mask",
-        )
-    # Before the long bake.
-    _check_baked_kinds(texture, translators)
-    for chain in chains(translators, given.fused):
-        agree = not chain.spatial_statistics or given.statistics != "live"
-        lay = functools.partial(lay_windows, size, chain, chain.kinds, agree=agree, **layout)
-        laid = first_plan(lay, layout.get("window"))
-        offset_kinds(given.offsets, chain, laid, agree)
-    files = [path for path in (texture, given.mesh, given.mask) if path is not None]
-    stamp = _stamp(files, given.millimetres_per_unit)
-    if _read_stamp(folder) == stamp:
-        return Subject(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        bake_subject(given.mesh, partial, height, width, about=about)
-        add_map(partial, "texture", texture)
-        if given.mask is not None:
-            _narrow_mask(partial, given.mask)
-        (partial / _STAMP_NAME).write_text(stamp, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    log.info("%s: made from %s and %s", folder, texture, given.mesh)
-    return Subject(folder)
-
-
-def _about(given: Any) -> "SubjectRecord":
-    """What the baked subject's json says besides its maps."""
-    from realface.maps.record import SubjectRecord
-
-    try:
-        return SubjectRecord(
-            millimetres_per_unit=given.millimetres_per_unit,
-            source=given.mesh.name,
-        )
-    except ValueError as error:
-        raise InputError(
-            f"--millimetres-per-unit: {error}",
-            "a positive number",
-            "give the mesh's scale, or leave it out to have it estimated",
-        ) from error
-
-
-def _check_baked_kinds(texture: Path, translators: "Mapping[str, TrainedTranslator]") -> None:
-    """Refuse translators that read what neither a texture nor a mesh gives."""
-    from realface.pipeline import given_kinds
-
-    kinds = given_kinds(translators)
-    missing = [kind for kind in kinds if kind not in ("texture", "shape", "shape_normals")]
-    if missing:
-        raise InputError(
-            f"{texture} and a mesh, without {', '.join(missing)}",
-            f"all that {', '.join(translators)} read",
-            "give the translator that makes it too, or a subject folder that holds it",
-        )
-
-
-def _narrow_mask(folder: Path, mask: Path) -> None:
-    """Keep of the baked mask what lies in the given one: beyond it there is no surface."""
-    from realface.geometry.subject_maps import add_map
-    from realface.maps.subject import Subject, save_map
-
-    baked = Subject(folder).open("mask").whole() > 0.5
-    add_map(folder, "mask", mask)
-    both = baked & (Subject(folder).open("mask").whole() > 0.5)
-    save_map(folder, "mask", both.float(), bits=8)
-
-
-def _stamp(files: Sequence[Path], scale: float | None) -> str:
-    """Files by name, size and time, and the scale: the same ones need no second bake."""
-    stats = [(file.resolve().as_posix(), file.stat()) for file in files if file.exists()]
-    about = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return json.dumps([*about, scale]) + "\n"
-
-
-def _read_stamp(folder: Path) -> str | None:
-    try:
-        return (folder / _STAMP_NAME).read_text(encoding="utf-8")
-    except OSError:
-        return None
+    files = TextureFiles(
+        given.input,
+        given.mesh,
+        given.mask,
+        given.background,
+        given.flip_v,
+        given.millimetres_per_unit,
+        given.texel,
+    )
+    files.check()
+    check_kinds(files.texture, translators)
+    check_windows(
+        files.texture,
+        translators,
+        layout,
+        fused=given.fused,
+        statistics=given.statistics,
+        offsets=given.offsets,
+    )
+    return subject_of_texture(files, folder)
 
 
 def _device(name: str) -> str:

@@ -148,7 +148,8 @@ def test_two_checkpoints_of_one_translator(tmp_path, capsys, face):
         (["--weights", "nowhere"], "nowhere"),
     ],
 )
-def test_no_translators(tmp_path, capsys, face, flags, word):
+def test_no_translators(tmp_path, capsys, face, flags, word, monkeypatch):
+    monkeypatch.setattr("realface.weights.shipped_weights", lambda: None)
     refused(capsys, ["--input", face, "--output", tmp_path / "out", *flags], [word])
 
 
@@ -228,10 +229,100 @@ def write_texture(path, height, width):
     write_image(path, pixels)
 
 
-def test_texture_without_its_mesh(tmp_path, capsys, scan, weights):
+def test_texture_without_its_mesh_lies_on_a_flat_sheet(tmp_path, capsys, scan, weights):
     flags = ["--input", scan[1], "--output", tmp_path / "out", "--weights", weights]
-    refused(capsys, flags, ["without a mesh", "--mesh"])
+    code, _, err = run(capsys, "infer", *flags)
+    assert code == 0, err
+    assert "flat sheet" in err
+    assert "as if its width were 280 mm" in err
+    sheet = Subject(tmp_path / "out" / "input")
+    assert sheet.open("shape").whole()[2].abs().max() < 1e-3
+    assert sheet.record.maps["shape"].derived
+    # Another scale is another job, and so is a mesh.
+    code, _, err = run(capsys, "infer", *flags, "--texel", "0.5")
+    assert code == 0
+    assert "0.5 mm a texel (as given)" in err
+    assert "is there already" not in err
+    code, _, err = run(capsys, "infer", *flags, "--mesh", scan[0])
+    assert code == 0
+    assert "flat sheet" not in err
+
+
+def test_what_is_said_of_a_mesh_that_is_not_there(tmp_path, capsys, scan, weights):
+    flags = ["--input", scan[1], "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, [*flags, "--flip-v"], ["--flip-v without a --mesh"])
+    refused(capsys, [*flags, "--millimetres-per-unit", "2"], ["--millimetres-per-unit without"])
+    refused(capsys, [*flags, "--texel", "0"], ["--texel 0"])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def island(tmp_path):
+    """A texture whose upper half is black, and a mesh that lies over its lower half alone."""
+    texture, mesh = tmp_path / "island.png", tmp_path / "island.obj"
+    pixels = np.random.default_rng(0).integers(9000, 50000, (64, 96, 3)).astype(np.uint16)
+    pixels[:40] = 0
+    write_image(texture, pixels)
+    corners = [(0, 0), (1, 0), (1, 0.3), (0, 0.3)]
+    lines = [f"v {150 * u} {150 * v} {u * v}\nvt {u} {v}" for u, v in corners]
+    mesh.write_text("\n".join(lines) + "\nf 1/1 2/2 3/3\nf 1/1 3/3 4/4\n")
+    return texture, mesh
+
+
+def test_a_textures_background_is_masked_out(tmp_path, capsys, island, weights):
+    flags = ["--input", island[0], "--output", tmp_path / "out", "--weights", weights]
+    code, _, err = run(capsys, "infer", *flags)
+    assert code == 0, err
+    assert f"{40 * 96} texels (62.5 %) are masked out" in err
+    mask = Subject(tmp_path / "out" / "input").open("mask").whole()[0]
+    assert not mask[:40].any()
+    assert mask[40:].all()
+    code, _, err = run(capsys, "infer", *flags, "--background", "none")
+    assert code == 0
+    assert "masked out" not in err
+    assert "mask" not in Subject(tmp_path / "out" / "input")
+
+
+def test_uvs_beside_the_face(tmp_path, capsys, island, weights):
+    texture, mesh = island
+    flags = ["--input", texture, "--mesh", mesh, "--output", tmp_path / "out", "--weights", weights]
+    code, _, err = run(capsys, "infer", *flags)
+    assert code == 0
+    assert "belong together" not in err
+    refused(capsys, [*flags, "--flip-v"], ["all miss", "leave --flip-v out"])
+    mesh.write_text(mesh.read_text().replace("0.3", "0.8"))
+    code, _, err = run(capsys, "infer", *flags)
+    assert code == 0
+    assert "is background" in err
+    refused(capsys, [*flags, "--texel", "1", "--mask", write_mask(tmp_path, 0)], ["no texel"])
+
+
+def write_mask(folder, value):
+    path = folder / "none.png"
+    write_image(path, np.full((64, 96, 1), value, np.uint8))
+    return path
+
+
+def test_a_black_texture_is_refused(tmp_path, capsys, weights):
+    write_image(tmp_path / "black.png", np.zeros((64, 96, 3), np.uint8))
+    flags = ["--input", tmp_path / "black.png", "--output", tmp_path / "out", "--weights", weights]
+    refused(capsys, flags, ["all of which is black"])
+
+
+def test_weights_of_the_package(tmp_path, capsys, face, monkeypatch):
+    own = write_weights(tmp_path / "own", REFLECTANCE[:2], licence="CC0-1.0")
+    monkeypatch.setattr("realface.weights.shipped_weights", lambda: own)
+    flags = ["--input", face, "--output", tmp_path / "out", "--dry-run"]
+    code, out, err = run(capsys, "infer", *flags)
+    assert code == 0, err
+    assert f"weights     of the package: {own}" in out
+    assert "diffuse_albedo, licence: CC0-1.0" in out
+    assert "no weights for diffuse_normals, specular_normals" in err
+    mine = write_weights(tmp_path / "mine", REFLECTANCE[2:])
+    code, out, err = run(capsys, "infer", *flags, "--weights", mine)
+    assert code == 0
+    assert "of the package" not in out
+    assert "diffuse_albedo from" not in out
 
 
 def test_texture_with_mesh_and_mask(tmp_path, capsys, scan, weights):
