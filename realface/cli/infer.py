@@ -41,6 +41,14 @@ def infer(arguments: Sequence[str]) -> None:
     given = _parse(arguments)
 
     from realface.pipeline import Job, check_format, check_output, given_kinds
+    from realface.pipeline.texel_size import (
+        FOLDER,
+        bring_back,
+        kinds_made,
+        of_texel,
+        tell,
+        texel_size,
+    )
     from realface.pipeline.texture_checks import check_texture
 
     share_one_arena()
@@ -70,11 +78,16 @@ def infer(arguments: Sequence[str]) -> None:
             check_texture(
                 subject.open("texture"), subject.open("mask") if "mask" in subject else None
             )
+        if given.texel is not None:
+            subject = of_texel(subject, given.texel)
+        found = texel_size(subject, translators, given.texel)
+        tell(found, given.scale)
+        size = found.size if found is not None and given.scale == "auto" else None
         job = Job(
-            subject,
+            subject if size is None else subject.at(size),
             translators,
             fused=given.fused,
-            outside=given.outside,
+            outside=given.outside if size is None else "padded",
             statistics=given.statistics,
             tolerance=given.tolerance,
             offsets=given.offsets,
@@ -83,18 +96,20 @@ def infer(arguments: Sequence[str]) -> None:
         if given.dry_run or given.window == "auto":
             job.tune(device.split(",")[0], given.precision)
         if given.dry_run:
-            say(job)
+            say(job if found is None else f"{found}\n{job}")
             return
+    about_files = {"form": given.format, "bits": given.bits, "compression": given.compression}
     with progress("windows") as update:
         results = job.run(
-            given.output,
+            given.output if size is None else given.output / FOLDER,
             device=device,
-            form=given.format,
-            bits=given.bits,
-            compression=given.compression,
             precision=given.precision,
             progress=lambda title, done, total: update(done, total, title),
+            **about_files,
         )
+    if size is not None:
+        kinds = kinds_made(translators)
+        bring_back(subject, kinds, given.output, outside=given.outside, **about_files)
     for title, stitched in results.items():
         say(f"{title}: {stitched}")
     from realface.report.seam_map import write_seam_map
@@ -157,6 +172,13 @@ def _parser() -> "ArgumentParser":
     )
     parser.add_argument(
         "--texel", type=float, help="side of a texel on the skin in mm, if better known"
+    )
+    parser.add_argument(
+        "--scale",
+        type=Literal["auto", "none"],
+        default="auto",
+        help="auto: where texels are of another size than in training, run at training's and bring "
+        "the maps back; none: run as it is",
     )
     parser.add_argument(
         "--millimetres-per-unit", type=float, help="of the mesh, for a texture alone, if known"
@@ -345,14 +367,16 @@ def _subject_of_texture(
     )
     files.check()
     check_kinds(files.texture, translators)
-    check_windows(
-        files.texture,
-        translators,
-        layout,
-        fused=given.fused,
-        statistics=given.statistics,
-        offsets=given.offsets,
-    )
+    trained = any(one.descriptor.millimetres_per_texel for one in translators.values())
+    if given.scale == "none" or not trained:  # else it is the bake that tells the size to run at
+        check_windows(
+            files.texture,
+            translators,
+            layout,
+            fused=given.fused,
+            statistics=given.statistics,
+            offsets=given.offsets,
+        )
     return subject_of_texture(files, folder)
 
 

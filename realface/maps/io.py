@@ -64,7 +64,7 @@ class MapFile:
             ValueError: If the window leaves the map.
             InputError: If what it reads is damaged, holds NaN or infinity, or was changed.
         """
-        check_window(self.size, y, x, height, width)
+        check_window(self.record.size, y, x, height, width)
         pixels = self._with_channels(self._image.read(y, x, height, width))
         return decode(pixels, self.kind, self.record)
 

@@ -1,5 +1,6 @@
 """A subject folder: one face as a folder of maps with ``subject.json``."""
 
+import copy
 import logging
 from dataclasses import replace
 from datetime import date
@@ -19,6 +20,7 @@ from realface.maps.record import (
     read_record,
     write_record,
 )
+from realface.maps.resampled import ResampledMap
 from realface.maps.writers import write_map
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Subject:
         if not folder.is_dir():
             raise InputError(f"{folder}, which is no folder", "a subject folder", "check the path")
         self.folder = folder
+        self._size: tuple[int, int] | None = None  # that maps are resampled to, see `at`
         record = read_record(folder) if (folder / FILE_NAME).exists() else SubjectRecord()
         for kind, entry in record.maps.items():
             if not (folder / entry.file).is_file():
@@ -92,7 +95,32 @@ class Subject:
                 f"add it, for example with `realface add {self.folder} {kind} FILE`",
             )
         record = self.record.maps[kind]
-        return MapFile(self.folder / record.file, KINDS[kind], record)
+        path = self.folder / record.file
+        if self._size is None:
+            return MapFile(path, KINDS[kind], record)
+        valid = self.record.maps.get("mask") if kind != "mask" else None
+        mask = MapFile(self.folder / valid.file, KINDS["mask"], valid) if valid else None
+        return ResampledMap(path, KINDS[kind], record, self._size, mask)
+
+    def at(self, size: tuple[int, int]) -> "Subject":
+        """The same subject, whose maps are opened as if they were of another size.
+
+        Args:
+            size: ``(height, width)`` [px].
+
+        Raises:
+            InputError: If its maps differ in size.
+        """
+        self.size()
+        other = copy.copy(self)
+        other._size = size
+        return other
+
+    def of_scale(self, millimetres_per_unit: float) -> "Subject":
+        """The same subject, whose unit is known; nothing is written."""
+        other = copy.copy(self)
+        other.record = replace(self.record, millimetres_per_unit=millimetres_per_unit)
+        return other
 
     def size(self, without: str | None = None) -> tuple[int, int]:
         """``(height, width)`` that all maps share.
@@ -103,6 +131,8 @@ class Subject:
         Raises:
             InputError: If they differ.
         """
+        if self._size is not None:
+            return self._size
         sizes = {kind: record.size for kind, record in self.record.maps.items() if kind != without}
         first_kind, first = next(iter(sizes.items()))
         for kind, size in sizes.items():

@@ -44,6 +44,7 @@ from realface.pipeline.stages import (
     offset_kinds,
 )
 from realface.pipeline.statistics import Mode
+from realface.pipeline.texel_size import TOLERANCE
 from realface.pipeline.tuning import batch_timer, feasible, first_plan
 from realface.pipeline.whole_face import READ, DelitTexture, factor_for, whole_face_of, whole_light
 from realface.shading.capture import squeezed
@@ -65,7 +66,6 @@ BITS: dict[Format, tuple[int, ...]] = {"tif": (8, 16), "png": (8, 16), "exr": (1
 """What each format can hold, per channel."""
 
 _BAND = 256  # px; a mask is read by so many rows, so that memory does not follow the map
-_SCALE_TOLERANCE = 1.5  # texel sizes further apart than this look different to a network
 
 
 class Job:
@@ -179,7 +179,7 @@ class Job:
         texel = placement.millimetres_per_texel
         for translator in translators:
             trained = translator.descriptor.millimetres_per_texel
-            if trained and not 1 / _SCALE_TOLERANCE < texel / trained < _SCALE_TOLERANCE:
+            if trained and not 1 / TOLERANCE <= texel / trained <= TOLERANCE:
                 log.warning(
                     "%s was trained at %.3g mm per texel, this subject has %.3g: expect detail of "
                     "the wrong size",

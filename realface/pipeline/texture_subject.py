@@ -79,6 +79,12 @@ class TextureFiles:
                 )
         if self.texel is not None and not 0 < self.texel < math.inf:
             raise InputError(f"--texel {self.texel:g}", "a positive number", "correct the flag")
+        if self.texel is not None and self.millimetres_per_unit is not None:
+            raise InputError(
+                "--texel and --millimetres-per-unit",
+                "one of them: either tells the scale of the mesh",
+                "leave one out",
+            )
         self.about()
         size = read_form(self.texture)[0]
         if self.mask is not None and read_form(self.mask)[0] != size:

@@ -429,6 +429,33 @@ def test_mesh_or_mask_with_a_subject_folder(tmp_path, capsys, scan, face, weight
     refused(capsys, [*flags, "--millimetres-per-unit", "2"], ["--millimetres-per-unit with the"])
 
 
+def test_texels_of_another_size_than_in_training(tmp_path, capsys, scan, face):
+    mesh, texture = scan
+    weights = write_weights(tmp_path / "weights", millimetres_per_texel=1.0)
+    flags = ["--input", texture, "--mesh", mesh, "--weights", weights, "--output", tmp_path / "out"]
+    scale = ["--millimetres-per-unit", "1"]
+    code, out, err = run(capsys, "infer", *flags, *scale, "--dry-run")
+    assert code == 0, err
+    assert "trained at 1: run at" in out
+    code, _, err = run(capsys, "infer", *flags, *scale)
+    assert code == 0, err
+    assert Subject(tmp_path / "out").size() == (64, 96)
+    larger = Subject(tmp_path / "out" / "at_trained_texel")
+    assert larger.size()[0] > 100
+    assert set(REFLECTANCE) <= Subject(tmp_path / "out").record.maps.keys()
+    code, _, err = run(capsys, "infer", *flags, *scale)
+    assert code == 0
+    assert err.count("is there already") == 8
+    code, _, err = run(capsys, "infer", *flags, *scale, "--scale", "none")
+    assert code == 0
+    assert "expect detail of the wrong size" in err
+    code, _, err = run(capsys, "infer", *flags, "--texel", "1.1")
+    assert code == 0
+    assert "expect detail" not in err
+    assert "are brought back" not in err
+    refused(capsys, [*flags, *scale, "--texel", "1"], ["--texel and --millimetres-per-unit"])
+
+
 def test_weights_export(tmp_path, capsys):
     path = save_checkpoint(translator("specular_albedo"), tmp_path / "last.ckpt")
     code, out, _ = run(capsys, "weights", "export", path, tmp_path / "weights")
