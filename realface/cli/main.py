@@ -21,6 +21,7 @@ _COMMANDS = {
     "train": ("realface.cli.train", "train a translator (the same as train.py)"),
     "infer": ("realface.cli.infer", "stitch a subject's maps (the same as infer.py)"),
     "weights": ("realface.cli.weights", "share a checkpoint's generator"),
+    "evaluate": ("realface.cli.evaluate", "scores of predicted maps against true ones"),
     "report": ("realface.cli.report", "a contact sheet of a subject's maps"),
 }
 

@@ -100,6 +100,30 @@ def millimetres_per_texel(shape: Tensor, mask: Tensor, millimetres_per_unit: flo
     return float(area.median().sqrt()) * millimetres_per_unit
 
 
+def texel_sides(shape: Tensor, mask: Tensor, millimetres_per_unit: float) -> tuple[float, float]:
+    """Distance of neighbouring rows and of neighbouring columns on the surface.
+
+    Medians over the mask.
+
+    Args:
+        shape: Object-space positions, ``(3, H, W)``.
+        mask: ``(1, H, W)``, valid where above 0.5.
+        millimetres_per_unit: Scale of ``shape``.
+
+    Returns:
+        (rows, columns) [mm]; NaN where no texel has such a neighbour.
+    """
+    stride, valid = _stride(mask), mask[0] > 0.5
+    sides = []
+    for dim in (1, 2):
+        length = shape.shape[dim] - 1
+        here, there = (shape.narrow(dim, start, length)[:, ::stride, ::stride] for start in (0, 1))
+        both = valid.narrow(dim - 1, 0, length) & valid.narrow(dim - 1, 1, length)
+        steps = (there - here)[:, both[::stride, ::stride]].norm(dim=0)
+        sides.append(float(steps.median()) * millimetres_per_unit if len(steps) else math.nan)
+    return sides[0], sides[1]
+
+
 def _stride(mask: Tensor) -> int:
     return max(1, math.isqrt(mask.numel() // _SAMPLES))
 

@@ -59,6 +59,11 @@ def typology_angle(lab: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan((lab[..., 0] - 50) / lab[..., 2].clamp(min=1e-6)))
 
 
+def tone_of(angle: float) -> str:
+    """Which of `TONES` a typology angle [degrees] falls into."""
+    return next(name for name, least in TONES if angle > least)
+
+
 def tone_counts(angles: Tensor) -> dict[str, int]:
     """How many typology angles ``(N,)`` [degrees] fall into each of `TONES`."""
     counts, below = {}, 91.0

@@ -1,0 +1,1 @@
+"""Predicted reflectance maps against true ones: scores, baselines, tables, pictures."""
