@@ -27,7 +27,8 @@ _INSIDE = 0.5  # of a texel's weights that lie in the mask: from there on it is 
 class ResampledMap(MapFile):
     """A map of a subject as if its file were of another size.
 
-    Texels outside the mask do not bleed into it: inside, weights are those of valid texels alone.
+    Texels outside the mask do not bleed into it: inside, weights are those of valid texels alone,
+    outside, the nearest texel is taken.
     Normals come back to unit length, colours into [0, 1], and a mask to 0 and 1.
 
     Args:
@@ -69,14 +70,12 @@ class ResampledMap(MapFile):
 
         def weighted(*part: int) -> Tensor:
             valid = (mask_read(*part) > 0.5).float()
-            values = file_read(*part)
-            return torch.cat((values, values * valid, valid))
+            return torch.cat((file_read(*part) * valid, valid))
 
-        all_values, of_valid, share = resample_window(weighted, *sizes, *window).split(
-            (self.kind.channels, self.kind.channels, 1)
-        )
+        of_valid, share = resample_window(weighted, *sizes, *window).split((self.kind.channels, 1))
         inside = share > _INSIDE
-        values = torch.where(inside, of_valid / torch.where(inside, share, 1.0), all_values)
+        beside = nearest_window(file_read, *sizes, *window)
+        values = torch.where(inside, of_valid / torch.where(inside, share, 1.0), beside)
         return bounded(values, self.kind)
 
     def whole(self) -> Tensor:
@@ -126,6 +125,26 @@ def resample_window(
     return _along(_along(part, 1, rows - top, row_weights), 2, columns - left, column_weights)
 
 
+def nearest_window(
+    read: Read,
+    source: tuple[int, int],
+    size: tuple[int, int],
+    y: int,
+    x: int,
+    height: int,
+    width: int,
+) -> Tensor:
+    """As `resample_window`, each texel as the one in whose square its middle lies."""
+    rows, columns = (
+        (torch.arange(start, start + length, dtype=torch.float64) + 0.5) * old / new
+        for start, length, old, new in zip((y, x), (height, width), source, size, strict=True)
+    )
+    down, across = rows.long(), columns.long()
+    top, left = int(down[0]), int(across[0])
+    part = read(top, left, int(down[-1]) - top + 1, int(across[-1]) - left + 1)
+    return part.index_select(1, down - top).index_select(2, across - left)
+
+
 def _taps(start: int, length: int, source: int, size: int) -> tuple[Tensor, Tensor]:
     """Texels of an axis and their weights, ``(length, taps)``, for texels from ``start`` on."""
     step = source / size
@@ -155,7 +174,7 @@ def _along(values: Tensor, axis: int, places: Tensor, weights: Tensor) -> Tensor
     shape[axis] = len(places)
     made: Tensor | None = None
     for place, weight in zip(places.T, weights.T, strict=True):
-        term = values.index_select(axis, place) * weight.view(shape)
-        made = term if made is None else made + term
+        term = values.index_select(axis, place).mul_(weight.view(shape))
+        made = term if made is None else made.add_(term)
     assert made is not None
     return made
