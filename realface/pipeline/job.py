@@ -215,7 +215,13 @@ class Job:
 
     def __str__(self) -> str:
         stages = ["\n".join([str(stage), *self._before(stage)]) for stage in self.stages]
-        return "\n\n".join([f"subject     {self.subject.folder}", *stages])
+        times = [stage.total_seconds for stage in self.stages]
+        known = [time for time in times if time is not None]
+        if len(known) == len(times) > 1:
+            stages.append(f"in all      about {sum(known):.0f} s in the networks")
+        height, width = self.size
+        about = f"subject     {self.subject.folder}, {height}x{width} (height x width)"
+        return "\n\n".join([about, *stages])
 
     def _before(self, stage: Stage) -> Iterator[str]:
         """What a stage does before its windows run, and is not in its time."""

@@ -67,6 +67,13 @@ class Stage:
         """The maps that it makes, for people."""
         return ", ".join(self.outputs)
 
+    @property
+    def total_seconds(self) -> float | None:
+        """Of all its windows in the network [s]; None: not measured."""
+        if self.seconds is None:
+            return None
+        return -(-self.plan.windows // self.plan.batch) * self.seconds * (2 if self.offsets else 1)
+
     def __str__(self) -> str:
         sources = ", ".join(map(str, self.chain.sources))
         lines = [f"{self.title} from {', '.join(self.inputs)}, by {sources}", str(self.plan)]
@@ -75,9 +82,8 @@ class Stage:
         if self.offsets:
             solved = f"solved for {', '.join(self.offsets)}: every window is computed twice"
             lines.append(f"offsets     {solved}")
-        if self.seconds is not None:
-            batches = -(-self.plan.windows // self.plan.batch) * (2 if self.offsets else 1)
-            lines.append(f"time        about {batches * self.seconds:.0f} s in the network")
+        if self.total_seconds is not None:
+            lines.append(f"time        about {self.total_seconds:.0f} s in the network")
         return "\n".join(lines)
 
     def _exactness(self) -> str:

@@ -130,6 +130,8 @@ def test_dry_run_writes_nothing(tmp_path, capsys, face, weights):
     code, out, _ = run(capsys, "infer", *flags)
     assert code == 0
     assert "1 (1 row x 1 column)" in out
+    assert "64x96 (height x width)" in out
+    assert "in all      about" in out
     assert sorted(tmp_path.rglob("*")) == before
 
 
