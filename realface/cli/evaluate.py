@@ -1,9 +1,10 @@
 """`realface evaluate`: scores of predicted reflectance maps against true ones."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from realface.cli.console import progress, say
+from realface.cli.console import Update, progress, say
 from realface.cli.flags import subject_parser
 from realface.errors import InputError
 
@@ -42,19 +43,19 @@ def evaluate(arguments: Sequence[str]) -> None:
     pairs = find_pairs(given.predicted, given.truth, given.mask, given.inputs)
     found = []
     with torch.inference_mode(), progress("scored") as update:
-        done, total = 0, sum(steps(pair) for pair in pairs)
-        update(0, total)
+        before, total = 0, sum(steps(pair) for pair in pairs)
         for pair in pairs:
-
-            def tell(_: str) -> None:
-                nonlocal done
-                done += 1
-                update(done, total)
-
+            update(before, total)
+            tell = partial(_advance, update, before, total)
             found.append(evaluate_subject(pair, given.seed, tell))
+            before += steps(pair)
     write_results(pairs, found, given.seed, json_path)
     say(headline_table(found, given.seed))
     say(json_path.parent)
+
+
+def _advance(update: Update, before: int, total: int, done: int) -> None:
+    update(before + done, total)
 
 
 def output_json(output: Path) -> Path:

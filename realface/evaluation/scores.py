@@ -67,9 +67,12 @@ def column(metric: str) -> tuple[str, str]:
     return f"{longest}-{shortest} mm [dB]", "{:+.1f}"
 
 
-def shown(metric: str, value: float) -> str:
+def shown(metric: str, value: float, signed: bool = False) -> str:
     """A number as tables have it."""
-    return "inf" if math.isinf(value) else column(metric)[1].format(value)
+    if math.isinf(value):
+        return "inf"
+    form = column(metric)[1]
+    return (form.replace("{:.", "{:+.") if signed else form).format(value)
 
 
 def keyed(kind: str, method: str, by_region: Mapping[str, Mapping[str, float]]) -> Scores:

@@ -16,7 +16,10 @@ from realface.metrics.skin_tone import lab, tone_of, typology_angle
 
 _TONE_TEXELS = 1 << 18  # that a tone is taken from, evenly spaced
 
-Progress = Callable[[str], None]
+_STEPS = {"diffuse_albedo": 5, "specular_albedo": 2, "diffuse_normals": 4, "specular_normals": 4}
+"""Methods of each map if all inputs are there, for a bar that moves evenly."""
+
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -42,28 +45,30 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate_subject(pair: Pair, seed: int, tell: Progress = lambda step: None) -> Evaluation:
+def evaluate_subject(pair: Pair, seed: int, tell: Progress = lambda done: None) -> Evaluation:
     """Score one subject.
 
     Args:
         pair: What to compare.
         seed: Of the lights.
-        tell: Called after each step with what was done, `steps` times.
+        tell: Called with how many of its `steps` are done.
 
     Raises:
         InputError: If the mask leaves nothing, or a file is damaged.
     """
     surface = read_surface(pair)
-    tell("regions")
     scores: Scores = {}
+    done = 1
+    tell(done)
     for kind in pair.kinds:
         measured = normals_scores if KINDS[kind].encoding == "unit_vector" else albedo_scores
-        for each in measured(pair, surface, kind):
+        for number, each in enumerate(measured(pair, surface, kind), start=1):
             scores |= each
-        tell(kind)
+            tell(done + min(number, _STEPS[kind]))
+        done += _STEPS[kind]
     for each in relit_scores(pair, surface, seed):
         scores |= each
-    tell("relit")
+    tell(done + 1)
     angle = _typology_angle(pair, surface)
     return Evaluation(
         name=pair.name,
@@ -77,8 +82,8 @@ def evaluate_subject(pair: Pair, seed: int, tell: Progress = lambda step: None) 
 
 
 def steps(pair: Pair) -> int:
-    """How often `evaluate_subject` tells of progress."""
-    return len(pair.kinds) + 2
+    """How far `evaluate_subject` counts."""
+    return sum(_STEPS[kind] for kind in pair.kinds) + 2
 
 
 def _typology_angle(pair: Pair, surface: Surface) -> float | None:

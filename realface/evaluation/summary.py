@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from realface.evaluation.scores import Key
+from realface.evaluation.scores import PREDICTED, Key
 from realface.evaluation.subject import Evaluation
 from realface.metrics.bootstrap import bootstrap_interval
 from realface.metrics.skin_tone import TONES
@@ -28,6 +28,21 @@ def means(subjects: Sequence[Evaluation], seed: int) -> dict[Key, Mean]:
         key: _mean([each.scores[key] for each in subjects if key in each.scores], seed)
         for key in keys
     }
+
+
+def leads(subjects: Sequence[Evaluation], seed: int) -> dict[Key, Mean]:
+    """How far the prediction is from each baseline, under the baseline's key.
+
+    The mean of the differences subject by subject: hard subjects are hard for both, so its interval
+    is narrower than those of the two means tell. An interval without 0 is a difference.
+    """
+    found: dict[Key, list[float]] = {}
+    for subject in subjects:
+        for key, value in subject.scores.items():
+            mine = subject.scores.get(key._replace(method=PREDICTED))
+            if key.method != PREDICTED and mine is not None and math.isfinite(mine - value):
+                found.setdefault(key, []).append(mine - value)
+    return {key: _mean(values, seed) for key, values in found.items()}
 
 
 def by_tone(subjects: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:

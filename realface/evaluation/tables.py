@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from realface.evaluation.scores import COLUMNS, HEADLINES, PREDICTED, Key, column, shown
 from realface.evaluation.subject import Evaluation
-from realface.evaluation.summary import Mean, by_tone, means
+from realface.evaluation.summary import Mean, by_tone, leads, means
 
 Json = dict[str, object]
 
@@ -33,16 +33,18 @@ def markdown(subjects: Sequence[Evaluation], seed: int) -> str:
 
 
 def headline_table(subjects: Sequence[Evaluation], seed: int) -> str:
-    """One number a map and method, in the headline region."""
-    found = means(subjects, seed)
+    """One number a map and method, in the headline region; how far the prediction is from it."""
+    found, ahead = means(subjects, seed), leads(subjects, seed)
     rows = []
     for kind, metric in HEADLINES.items():
         region = _headline_region(found, kind)
         for key, mean in found.items():
             if (key.map, key.region, key.metric) == (kind, region, metric):
                 head = f"{column(metric)[0]} [{_unit(metric)}]"
-                rows.append([kind, key.method, region, head, cell(metric, mean)])
-    return _lines(["map", "method", "region", "score", "value"], rows)
+                lead = cell(metric, ahead[key], signed=True) if key in ahead else ""
+                rows.append([kind, key.method, region, head, cell(metric, mean), lead])
+    heads = ["map", "method", "region", "score", "value", "predicted minus it"]
+    return _lines(heads, rows)
 
 
 def as_json(subjects: Sequence[Evaluation], seed: int) -> Json:
@@ -54,6 +56,9 @@ def as_json(subjects: Sequence[Evaluation], seed: int) -> Json:
     }
     if len(subjects) > 1:
         made["means"] = _nested({k: _mean_json(m) for k, m in means(subjects, seed).items()})
+        made["predicted_minus"] = _nested(
+            {k: _mean_json(m) for k, m in leads(subjects, seed).items()}
+        )
         made["skin_tones"] = {
             tone: {
                 "subjects": [subject.name for subject in group],
@@ -64,12 +69,12 @@ def as_json(subjects: Sequence[Evaluation], seed: int) -> Json:
     return made
 
 
-def cell(metric: str, mean: Mean) -> str:
+def cell(metric: str, mean: Mean, signed: bool = False) -> str:
     """A mean, and its interval if there is one."""
-    text = shown(metric, mean.mean)
+    text = shown(metric, mean.mean, signed)
     if mean.low is None or mean.high is None:
         return text
-    return f"{text} [{shown(metric, mean.low)}, {shown(metric, mean.high)}]"
+    return f"{text} [{shown(metric, mean.low, signed)}, {shown(metric, mean.high, signed)}]"
 
 
 def _unit(metric: str) -> str:
