@@ -46,8 +46,16 @@ def test_size_that_texels_ask_for(face, ratio, size):
 def test_beyond_the_limits_it_is_run_as_it_is(face, caplog, ratio, word):
     found = texel_size(face, trained_at(1.0), texel=ratio)
     assert found.size is None
-    tell(found, "auto")
+    tell(found)
     assert word in caplog.text
+
+
+def test_no_other_size_where_none_is_wanted(face, caplog):
+    found = texel_size(face, trained_at(1.0), 2.0, "none")
+    assert (found.size, found.refused) == (None, "")
+    assert "run as it is" in str(found)
+    tell(found)
+    assert not caplog.text
 
 
 def test_a_side_has_a_limit(tmp_path):

@@ -80,9 +80,9 @@ def infer(arguments: Sequence[str]) -> None:
             )
         if given.texel is not None:
             subject = of_texel(subject, given.texel)
-        found = texel_size(subject, translators, given.texel)
-        tell(found, given.scale)
-        size = found.size if found is not None and given.scale == "auto" else None
+        found = texel_size(subject, translators, given.texel, given.scale)
+        tell(found)
+        size = None if found is None else found.size
         job = Job(
             subject if size is None else subject.at(size),
             translators,

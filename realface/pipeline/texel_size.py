@@ -70,7 +70,10 @@ class TexelSize:
 
 
 def texel_size(
-    subject: Subject, translators: Mapping[str, TrainedTranslator], texel: float | None = None
+    subject: Subject,
+    translators: Mapping[str, TrainedTranslator],
+    texel: float | None = None,
+    scale: Scale = "auto",
 ) -> TexelSize | None:
     """Measure a subject and choose the size to run it at.
 
@@ -78,6 +81,7 @@ def texel_size(
         subject: With a shape, unless ``texel`` is given.
         translators: By the map that they make.
         texel: Of the subject, where it is known better [mm]; None: measured.
+        scale: Whether it may be run at another size.
 
     Returns:
         None where the subject or every translator does not know its texels.
@@ -91,7 +95,7 @@ def texel_size(
         return None
     texel = texel or _measured(subject)
     ratio = texel / known[0]
-    if 1 / TOLERANCE <= ratio <= TOLERANCE:
+    if scale == "none" or 1 / TOLERANCE <= ratio <= TOLERANCE:
         return TexelSize(texel, known[0], None)
     multiple = math.lcm(*(one.multiple_of for one in descriptors))
     height, width = (_rounded(side * ratio, multiple) for side in subject.size())
@@ -105,11 +109,11 @@ def texel_size(
     return TexelSize(texel, known[0], None if refused else (height, width), refused)
 
 
-def tell(found: TexelSize | None, scale: Scale) -> None:
+def tell(found: TexelSize | None) -> None:
     """Say what texels of another size mean."""
     if found is None:
         log.info("texels' size is not known, of the subject or of the networks: run as it is")
-    elif scale == "auto" and found.refused:
+    elif found.refused:
         log.warning(
             "a texel has %.3g mm and the networks were trained at %.3g; it is not resampled, since "
             "it would be %s: expect detail of the wrong size. If the size is wrong, give --texel",
@@ -117,7 +121,7 @@ def tell(found: TexelSize | None, scale: Scale) -> None:
             found.trained,
             found.refused,
         )
-    elif scale == "auto" and found.size is not None:
+    elif found.size is not None:
         finer = found.texel < found.trained
         log.warning(
             "a texel has %.3g mm and the networks were trained at %.3g: run at %dx%d (height x "
