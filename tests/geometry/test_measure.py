@@ -6,6 +6,7 @@ from realface.geometry.measure import (
     median_position,
     millimetres_per_texel,
     millimetres_per_unit_from_width,
+    texel_sides,
 )
 
 
@@ -34,6 +35,13 @@ def test_slant_adds_surface():
     flat, _ = plane(40, 30)
     ratio = millimetres_per_texel(shape, mask, 1) / millimetres_per_texel(flat, mask, 1)
     assert ratio == pytest.approx(2**0.25, rel=1e-4)
+
+
+def test_sides_of_texels_that_are_no_squares():
+    shape, mask = plane(40, 30)
+    assert texel_sides(shape, mask, 10) == pytest.approx((10 * 20 / 40, 10 * 15 / 30), rel=1e-4)
+    shape, mask = plane(40, 60, slope=1.0)
+    assert texel_sides(shape, mask, 10) == pytest.approx((5.0, 2.5 * 2**0.5), rel=1e-4)
 
 
 def test_only_the_mask_counts():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from realface.metrics.skin_tone import TONES, lab, tone_counts, typology_angle
+from realface.metrics.skin_tone import TONES, lab, tone_counts, tone_of, typology_angle
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,8 @@ def test_classes_share_their_borders_and_miss_no_angle():
     assert tone_counts(torch.tensor([41.0, 41.1])) == {
         **dict.fromkeys(counts, 0), "light": 1, "intermediate": 1
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("angle", [-89.0, -30.0, -29.9, 10.0, 24.0, 41.0, 41.1, 89.0])
+def test_an_angle_is_of_the_class_that_counts_it(angle):
+    assert tone_counts(torch.tensor([angle]))[tone_of(angle)] == 1
