@@ -15,11 +15,15 @@ from realface.networks.blocks import (
 )
 from realface.networks.norms import Norm
 
+_DETAIL = 8.0
+"""How much a fresh stem amplifies detail: pores are a few hundredths of an albedo's range."""
+
 
 class UNet(Generator):
     """Encoder and decoder of gated blocks, joined at each level: nothing looks at the whole window.
 
-    3x3 convolution at full resolution; then ``downsamples`` times a 2x2 convolution of stride 2
+    3x3 convolution at full resolution, half of whose filters begin as what a texel differs from its
+    neighbourhood; then ``downsamples`` times a 2x2 convolution of stride 2
     that doubles the channels, and ``blocks`` gated blocks; then back, each time a 1x1 convolution
     that halves the channels, every texel repeated twice down and across, the encoder's features
     added and one gated block, at full resolution a gated convolution; 3x3 convolution.
@@ -87,6 +91,7 @@ class UNet(Generator):
         self.decoder.append(GatedConvolution(base_channels, norm))
         self.head = OutputHead(base_channels, out_channels, residual_channels, kernel=3)
         initialise_unet(self)
+        _begin_with_detail(self.stem)
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate network channels, see :mod:`realface.networks.channels`.
@@ -109,6 +114,16 @@ class UNet(Generator):
         for up, refine in zip(self.upsamplings, self.decoder, strict=True):
             features = self.run(refine, self.run(up, features) + skips.pop())
         return self.head(features, x)
+
+
+@torch.no_grad()
+def _begin_with_detail(stem: nn.Conv2d) -> None:
+    """Makes half of the filters differences from the neighbourhood's mean, of drawn channels."""
+    some = stem.weight[stem.out_channels // 2 :]
+    difference = torch.full(some.shape[2:], -1 / some[0, 0].numel())
+    difference[1, 1] += 1
+    of_channels = torch.randn(some.shape[:2]) * some.shape[1] ** -0.5
+    some.copy_(_DETAIL * of_channels[..., None, None] * difference)
 
 
 def _margin(downsamples: int, blocks: int) -> int:
