@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from realface.geometry.face_box import face_box
 from realface.geometry.placement import place
 from realface.geometry.subject_maps import add_map, bake_subject
 from realface.maps.encoding import linear_to_srgb, srgb_to_linear
@@ -168,11 +169,8 @@ def face_region(subject: Subject) -> Tensor:
     """Texels ``(1, 1, H, W)`` of a box about the tip of the nose: from chin to hairline."""
     shape, mask = subject.open("shape"), subject.open("mask")
     placement = place(shape, mask, subject.record.millimetres_per_unit)
-    positions = placement.apply(shape.whole())
-    ahead = (mask.whole()[0] > 0.5) & (subject.open("shape_normals").whole()[2] > 0.2)
-    depth = torch.where(ahead, positions[2], -torch.inf)
-    x, y, z = positions - positions.flatten(1)[:, depth.argmax()].view(3, 1, 1)
-    return ((x.abs() < 75) & (y > -70) & (y < 95) & (z > -110))[None, None]
+    normals, valid = subject.open("shape_normals").whole(), mask.whole() > 0.5
+    return face_box(placement.apply(shape.whole()), normals, valid)[None]
 
 
 def lit_subjects(
