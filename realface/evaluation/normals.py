@@ -17,11 +17,10 @@ from realface.metrics.detail import (
     band_passed,
     correlation,
     detail_slopes,
-    halving_sigma,
     sobel_slopes,
     with_neighbours,
 )
-from realface.metrics.spectra import micro_slopes
+from realface.metrics.spectra import halving_sigma, micro_slopes
 
 LONGEST, FINEST = 4.0, 0.5
 """Wavelengths of what counts as detail [mm]."""

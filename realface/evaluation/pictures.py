@@ -38,12 +38,12 @@ def write_errors(pairs: Sequence[Pair], path: Path) -> None:
     """
     rows = []
     for pair in pairs[:SHOWN]:
-        mask = read_mask(pair)
+        mask = _mask(pair)
         rows += [_row(pair, mask, kind) for kind in pair.kinds]
     write_image(path, page(rows, _TILE, 3))
 
 
-def read_mask(pair: Pair) -> Tensor:
+def _mask(pair: Pair) -> Tensor:
     """The valid texels, ``(1, 1, H, W)`` in {0, 1}."""
     if pair.mask is None:
         return torch.ones(1, 1, *pair.size)

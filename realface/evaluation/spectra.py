@@ -9,6 +9,7 @@ from torch import Tensor
 
 from realface.evaluation.scores import spectrum_metric
 from realface.evaluation.surface import Surface
+from realface.maps.encoding import luminance
 from realface.metrics.spectra import Band, band_variance, decibels, octave_bands
 
 SQUARE = "middle"
@@ -19,8 +20,6 @@ _LARGEST = 2048  # texels a side
 
 _DARKEST = 1e-3  # linear light
 
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
-
 Spectrum = dict[Band, float]
 """Variance by band; bands that texels or region do not resolve are not in it."""
 
@@ -28,7 +27,7 @@ Spectrum = dict[Band, float]
 def log_luminance(albedo: Tensor) -> Tensor:
     """Natural logarithm of an albedo's luminance, linear ``(1, 1 or 3, H, W)``: no gain counts."""
     if albedo.shape[1] == 3:
-        albedo = (albedo * albedo.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        albedo = luminance(albedo)
     return albedo.clamp(min=_DARKEST).log()
 
 

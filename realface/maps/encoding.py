@@ -32,6 +32,12 @@ def xyz_to_linear(values: Tensor) -> Tensor:
     return values @ matrix.T
 
 
+def luminance(values: Tensor) -> Tensor:
+    """Luminance ``(..., 1, H, W)`` of linear sRGB ``(..., 3, H, W)`` (IEC 61966-2-1)."""
+    weights = values.new_tensor((0.2126, 0.7152, 0.0722))
+    return torch.einsum("...chw,c->...hw", values, weights).unsqueeze(-3)
+
+
 def unit(vectors: Tensor) -> Tensor:
     """Vectors ``(..., 3, H, W)`` at unit length, float32 or wider; a zero vector stays zero.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from realface.geometry.normals import blur_in_mask
-from realface.maps.encoding import linear_to_srgb, srgb_to_linear
+from realface.maps.encoding import linear_to_srgb, luminance, srgb_to_linear
 from realface.metrics.masked import mean_of_valid
 from realface.shading import harmonics
 from realface.shading.harmonics_fit import fit_harmonics, fit_harmonics_robustly
@@ -32,8 +32,6 @@ _BLACKEST = 1e-3
 
 _FITTED = 1 << 16
 """Texels that light is fitted on, about, evenly spaced: nine numbers need no more."""
-
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
 
 
 def flat_colour(texture: Tensor, mask: Tensor) -> Tensor:
@@ -56,7 +54,7 @@ def divided_by_blur(
     linear, valid = srgb_to_linear(texture), mask > 0.5
     light = linear
     if not coloured:
-        light = torch.einsum("bchw,c->bhw", linear, linear.new_tensor(_LUMINANCE))[:, None]
+        light = luminance(linear)
     sums = blur_in_mask(
         torch.cat((light, torch.ones_like(light[:, :1])), 1), valid, deviation * texture.shape[-1]
     )

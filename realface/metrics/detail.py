@@ -14,16 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realface.geometry.normals import blur_in_mask
-from realface.metrics.spectra import micro_slopes
-
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
+from realface.maps.encoding import luminance
+from realface.metrics.spectra import halving_sigma, micro_slopes
 
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
-
-
-def halving_sigma(wavelength: float) -> float:
-    r"""Deviation :math:`\lambda \sqrt{2 \ln 2} / 2 \pi` of a Gaussian that halves a wave."""
-    return wavelength * math.sqrt(2 * math.log(2)) / (2 * math.pi)
 
 
 def band_passed(values: Tensor, mask: Tensor, longest: float, shortest: float) -> Tensor:
@@ -69,7 +63,7 @@ def sobel_slopes(texture: Tensor) -> Tensor:
     Returns:
         ``(1, 2, H, W)``: change of grey along x and along y (up), per texel.
     """
-    grey = (texture * texture.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = luminance(texture)  # of encoded values: what a picture editor calls grey
     across = texture.new_tensor(_SOBEL)
     kernels = torch.stack((across, -across.T))[:, None] / 8
     return F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)

@@ -99,13 +99,17 @@ def micro_slopes(normals: Tensor, base: Tensor) -> Tensor:
     return -torch.cat(rises, dim=1) / height
 
 
+def halving_sigma(wavelength: float) -> float:
+    r"""Deviation :math:`\lambda \sqrt{2 \ln 2} / 2 \pi` of a Gaussian that halves a wave."""
+    return wavelength * math.sqrt(2 * math.log(2)) / (2 * math.pi)
+
+
 def low_passed_normals(
     normals: Tensor, mask: Tensor, millimetres: tuple[float, float], wavelength: float
 ) -> Tensor:
     r"""Normals of the surface without detail finer than about ``wavelength``.
 
-    The mean of the valid normals under a Gaussian of deviation
-    :math:`wavelength \sqrt{2 \ln 2} / 2 \pi`, which halves a wave of that length, at unit length.
+    The mean of the valid normals under the Gaussian of `halving_sigma`, at unit length.
 
     Args:
         normals: Unit normals, ``(B, 3, H, W)``.
@@ -116,7 +120,7 @@ def low_passed_normals(
     Returns:
         Unit normals, same shape; zero where no valid texel is within three deviations.
     """
-    deviation = wavelength * math.sqrt(2 * math.log(2)) / (2 * math.pi)
+    deviation = halving_sigma(wavelength)
     valid = (mask > 0.5).to(normals.dtype)
     deviations = (deviation / millimetres[0], deviation / millimetres[1])
     blurred = _blur(torch.where(valid > 0, normals, 0.0), deviations)

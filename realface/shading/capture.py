@@ -74,6 +74,8 @@ def random_capture(
         return Capture(lights)
     shares = torch.rand(3, batch, 1, 1, 1, device=device, generator=generator)
     exponent = shininess_from_exponent(10 * 6 ** shares[1])
+    if not cleaned:
+        return Capture(lights, SKIN_RADII, shares[0], exponent)
     matte, even = shares[2] < cleaned, shares[2] < 0.6 * cleaned
     return Capture(lights, SKIN_RADII, shares[0], exponent, matte, even)
 

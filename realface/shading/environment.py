@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realface.errors import InputError
+from realface.maps.encoding import luminance
 from realface.maps.files import read_image
 from realface.shading import harmonics as spherical
 from realface.shading import latlong
@@ -19,8 +20,6 @@ from realface.shading.lights import Lights, Reflections
 
 PANORAMAS = (".hdr", ".exr", ".tif", ".tiff")
 """Files that may hold one."""
-
-_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB, IEC 61966-2-1
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ class Environment:
             lamps: How many; 16 to 32 serve. Black where nothing is that bright.
             exponents: As of `reflections`.
         """
-        luminance = _luminance(self.radiance)
-        height, width = luminance.shape
-        weights = latlong.solid_angles(height, width, luminance)
-        level = (luminance * weights).mean() / weights.mean()
-        kept = self.radiance * (level / luminance.clamp(min=1e-30)).clamp(max=1)
+        luminances = luminance(self.radiance)[0]
+        height, width = luminances.shape
+        weights = latlong.solid_angles(height, width, luminances)
+        level = (luminances * weights).mean() / weights.mean()
+        kept = self.radiance * (level / luminances.clamp(min=1e-30)).clamp(max=1)
         bright = Environment(self.radiance - kept).lights(lamps)
         rest = Environment(kept)
         return replace(bright, harmonics=rest.harmonics(), reflections=rest.reflections(exponents))
@@ -104,12 +103,12 @@ class Environment:
         height, width = self.radiance.shape[1:]
         energy = self.radiance * latlong.solid_angles(height, width, self.radiance)
         towards = latlong.directions(height, width, self.radiance)
-        luminance = _luminance(energy)
-        regions = _cut(luminance, towards, count)
+        luminances = luminance(energy)[0]
+        regions = _cut(luminances, towards, count)
         colours, means = [], []
         for rows, columns in regions:
             colours.append(energy[:, rows, columns].sum(dim=(1, 2)) / math.pi)
-            weights = luminance[rows, columns] + 1e-12 * luminance.mean() + 1e-30  # black too
+            weights = luminances[rows, columns] + 1e-12 * luminances.mean() + 1e-30  # black too
             mean = (towards[:, rows, columns] * weights).sum(dim=(1, 2)) / weights.sum()
             means.append(mean)
         mean = torch.stack(means)
@@ -175,10 +174,6 @@ def reflected_radiance(reflections: Reflections, towards: Tensor, exponent: Tens
     for low, high in itertools.pairwise(logs):
         level = level + ((exponent - low) / (high - low)).clamp(0, 1)
     return latlong.sample(reflections.radiance, towards, level)
-
-
-def _luminance(radiance: Tensor) -> Tensor:
-    return torch.einsum("chw,c->hw", radiance, radiance.new_tensor(_LUMINANCE))
 
 
 def _reduced(radiance: Tensor, height: int) -> Tensor:

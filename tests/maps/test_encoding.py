@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realface.maps.encoding import convert, linear_to_srgb, srgb_to_linear, unit
+from realface.maps.encoding import convert, linear_to_srgb, luminance, srgb_to_linear, unit
 
 KNOWN = ((0.0, 0.0), (0.5, 0.7353569831), (0.18, 0.4613561295), (0.002, 0.02584), (1.0, 1.0))
 
@@ -58,3 +58,11 @@ def test_convert():
     torch.testing.assert_close(convert(values, "linear", "srgb"), linear_to_srgb(values))
     with pytest.raises(ValueError, match="'srgb' cannot be read as 'position'"):
         convert(values, "srgb", "position")
+
+
+def test_luminance_is_linear_and_that_of_white_is_one():
+    a, b = torch.rand(2, 2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(luminance(torch.ones(3, 5, 4)), torch.ones(1, 5, 4))
+    torch.testing.assert_close(luminance(2 * a + b), 2 * luminance(a) + luminance(b))
+    green, blue = (luminance(torch.eye(3)[channel].view(3, 1, 1)) for channel in (1, 2))
+    assert green > 5 * blue > 0
